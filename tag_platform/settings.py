@@ -1,0 +1,160 @@
+"""Every setting of the platform, read from the environment in this one place.
+
+The seed's names (`MYSQL_*`, `S3_*`, `SPARK_*`, `API_*`, `DEV_*`, `PROD_*`, `TAG_SYSTEM_ENV`) keep their meaning; the
+platform's own start with `TAG_PLATFORM_`. The defaults are those of the local deployment and bind to loopback.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import quote
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tag_platform.errors import BadInput
+
+PACKAGE = Path(__file__).parent
+CHECKOUT = PACKAGE.parent if (PACKAGE.parent / "pyproject.toml").exists() else Path.cwd()
+
+
+def _shard_count(value: int) -> int:
+    if not 1 <= value <= 1024 or value & (value - 1):
+        raise ValueError("must be a power of two from 1 to 1024")
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(f"{value!r} is no time zone of the IANA database, such as Asia/Shanghai") from error
+    return value
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(BaseSettings):
+    """One reading of the environment. Properties hold what follows from several variables."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True)
+
+    env: Literal["local", "glue-dev", "glue-prod"] = Field("local", validation_alias="TAG_SYSTEM_ENV")
+
+    mysql_host_given: str | None = Field(None, validation_alias="MYSQL_HOST")
+    mysql_port: Port = Field(3307, validation_alias="MYSQL_PORT")
+    mysql_user: str = Field("tag_user", validation_alias="MYSQL_USER")
+    mysql_password: SecretStr = Field(SecretStr("tag_pass"), validation_alias="MYSQL_PASSWORD")
+    mysql_database: str = Field("tag_system", validation_alias="MYSQL_DATABASE")
+    dagster_database: str = Field("tag_dagster", validation_alias="TAG_PLATFORM_DAGSTER_DATABASE")
+
+    s3_endpoint_given: str | None = Field(None, validation_alias="S3_ENDPOINT")
+    s3_access_key: str = Field("minioadmin", validation_alias="S3_ACCESS_KEY")
+    s3_secret_key: SecretStr = Field(SecretStr("minioadmin"), validation_alias="S3_SECRET_KEY")
+
+    spark_master_url: str | None = Field(None, validation_alias="SPARK_MASTER_URL")
+    spark_remote: str | None = Field(None, validation_alias="SPARK_REMOTE")
+
+    api_host: str = Field("127.0.0.1", validation_alias="API_HOST")
+    api_port: Port = Field(5000, validation_alias="API_PORT")
+    api_tokens: SecretStr | None = Field(None, validation_alias="TAG_PLATFORM_API_TOKENS")
+
+    dev_s3_bucket: str | None = Field(None, validation_alias="DEV_S3_BUCKET")
+    dev_mysql_host: str | None = Field(None, validation_alias="DEV_MYSQL_HOST")
+    prod_s3_bucket: str | None = Field(None, validation_alias="PROD_S3_BUCKET")
+    prod_mysql_host: str | None = Field(None, validation_alias="PROD_MYSQL_HOST")
+
+    warehouse_given: str | None = Field(None, validation_alias="TAG_PLATFORM_WAREHOUSE")
+    lake_given: str | None = Field(None, validation_alias="TAG_PLATFORM_LAKE")
+    sources: Path = Field(PACKAGE / "catalog" / "sources.yaml", validation_alias="TAG_PLATFORM_SOURCES")
+    home_given: Path | None = Field(None, validation_alias="TAG_PLATFORM_HOME")
+    shards: Annotated[int, AfterValidator(_shard_count)] = Field(8, validation_alias="TAG_PLATFORM_SHARDS")
+    timezone: Annotated[str, AfterValidator(_zone)] = Field("UTC", validation_alias="TAG_PLATFORM_TIMEZONE")
+
+    ui_host: str = Field("127.0.0.1", validation_alias="TAG_PLATFORM_UI_HOST")
+    ui_port: Port = Field(3000, validation_alias="TAG_PLATFORM_UI_PORT")
+    code_server_port: Port = Field(4000, validation_alias="TAG_PLATFORM_CODE_SERVER_PORT")
+
+    @property
+    def home(self) -> Path:
+        """Folder of local state: data of the local services, logs, the last good catalog."""
+        return (self.home_given or CHECKOUT / ".tag_platform").absolute()
+
+    @property
+    def mysql_host(self) -> str:
+        by_env = {"glue-dev": self.dev_mysql_host, "glue-prod": self.prod_mysql_host}.get(self.env)
+        return self.mysql_host_given or by_env or "127.0.0.1"
+
+    @property
+    def runs_own_database(self) -> bool:
+        """True where the local deployment starts the database server: nobody named one."""
+        return self.env == "local" and self.mysql_host_given is None
+
+    @property
+    def s3_endpoint(self) -> str | None:
+        """Address of the object store; None means AWS S3 itself."""
+        if self.s3_endpoint_given or self.env != "local":
+            return self.s3_endpoint_given
+        return "http://127.0.0.1:9000"
+
+    @property
+    def runs_own_object_store(self) -> bool:
+        return self.env == "local" and self.s3_endpoint_given is None
+
+    @property
+    def bucket(self) -> str:
+        return {"glue-dev": self.dev_s3_bucket, "glue-prod": self.prod_s3_bucket}.get(self.env) or "tag-system"
+
+    @property
+    def warehouse(self) -> str:
+        """Root of the raw Hive tables, as a URI without a closing slash."""
+        return _as_uri(self.warehouse_given or f"s3://{self.bucket}/warehouse")
+
+    @property
+    def lake(self) -> str:
+        """Root of the platform's snapshots, as a URI without a closing slash."""
+        return _as_uri(self.lake_given or f"s3://{self.bucket}/lake")
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @property
+    def dagster_mysql_url(self) -> str:
+        """Dagster's storage. It opens a connection per operation, and PyMySQL's TLS set-up costs 38 ms each, so
+        loopback goes without TLS."""
+        loopback = self.mysql_host in ("127.0.0.1", "localhost", "::1")
+        return self.mysql_url(self.dagster_database) + ("?ssl_disabled=true" if loopback else "")
+
+    def mysql_url(self, database: str, scheme: str = "mysql+pymysql") -> str:
+        user, password = quote(self.mysql_user, safe=""), quote(self.mysql_password.get_secret_value(), safe="")
+        return f"{scheme}://{user}:{password}@{self.mysql_host}:{self.mysql_port}/{database}"
+
+    def environment(self) -> dict[str, str]:
+        """Variables that Dagster's own processes need: `dagster.yaml` and `workspace.yaml` name them."""
+        return {
+            "DAGSTER_HOME": os.environ.get("DAGSTER_HOME") or str(CHECKOUT),
+            "TAG_PLATFORM_HOME": str(self.home),
+            "TAG_PLATFORM_DAGSTER_URL": self.dagster_mysql_url,
+            "TAG_PLATFORM_CODE_SERVER_PORT": str(self.code_server_port),
+        }
+
+
+def _as_uri(root: str) -> str:
+    if "://" not in root:
+        root = Path(root).absolute().as_uri()
+    return root.replace("s3a://", "s3://", 1).rstrip("/")
+
+
+def load_settings() -> Settings:
+    """Reads the environment. Raises `BadInput` that names each variable that cannot be used and why."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
+        raise BadInput("Settings that cannot be used:\n  " + "\n  ".join(lines)) from error
