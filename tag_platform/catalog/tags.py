@@ -1,0 +1,101 @@
+"""The tag catalog: tag definitions and their active rules, as one consistent reading of MySQL.
+
+A `Catalog` is data: frozen, JSON-serialisable, with a digest. A run is built from one catalog and sees no other. Rules
+stay text here; `tag_platform.catalog.rulebook` parses them against the columns that the sources really have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from tag_platform.mysql import Database, retrying, transaction
+
+log = logging.getLogger(__name__)
+
+
+class Tag(BaseModel):
+    """One row of `tag_definition` with its active rules. `rules` holds the JSON text of each active row of `tag_rules`
+    (exactly one is usable; none or several is an error of the tag, not of the catalog)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tag_id: int
+    name: str
+    category: str
+    description: str = ""
+    is_active: bool = True
+    rules: tuple[str, ...] = ()
+
+    @property
+    def details(self) -> dict[str, str]:
+        """The tag's entry in `user_tags.tag_details`."""
+        return {"tag_name": self.name, "tag_category": self.category}
+
+
+class Catalog(BaseModel):
+    """All tags, ordered by id."""
+
+    model_config = ConfigDict(frozen=True, ignored_types=(cached_property,))
+
+    tags: tuple[Tag, ...] = ()
+
+    @property
+    def active(self) -> tuple[Tag, ...]:
+        return tuple(tag for tag in self.tags if tag.is_active)
+
+    @property
+    def retired_ids(self) -> frozenset[int]:
+        return frozenset(tag.tag_id for tag in self.tags if not tag.is_active)
+
+    @cached_property
+    def by_id(self) -> dict[int, Tag]:
+        return {tag.tag_id: tag for tag in self.tags}
+
+    @cached_property
+    def digest(self) -> str:
+        """Changes when any definition or rule changes."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def load_catalog(database: Database) -> Catalog:
+    """Reads definitions and active rules in one snapshot of the database. Raises `TagPlatformError` where the database
+    cannot be reached; what is wrong inside a rule is left to the rule's own tag."""
+
+    def read() -> tuple[list[Any], list[Any]]:
+        with transaction(database) as cursor:
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+            cursor.execute(
+                "SELECT tag_id, tag_name, tag_category, COALESCE(description, ''), COALESCE(is_active, TRUE)"
+                " FROM tag_definition ORDER BY tag_id"
+            )
+            definitions = list(cursor.fetchall())
+            cursor.execute(
+                "SELECT tag_id, CAST(rule_conditions AS CHAR) FROM tag_rules"
+                " WHERE COALESCE(is_active, TRUE) ORDER BY tag_id, rule_id"
+            )
+            return definitions, list(cursor.fetchall())
+
+    definitions, rules = retrying(read, "reading the tag catalog", attempts=3)
+    rules_of: dict[int, list[str]] = {}
+    for tag_id, text in rules:
+        rules_of.setdefault(tag_id, []).append(text)
+    tags = (
+        Tag(
+            tag_id=tag_id,
+            name=name,
+            category=category,
+            description=description,
+            is_active=bool(is_active),
+            rules=tuple(rules_of.get(tag_id, ())),
+        )
+        for tag_id, name, category, description, is_active in definitions
+    )
+    catalog = Catalog(tags=tuple(tags))
+    log.debug("tag catalog: %d active of %d tags", len(catalog.active), len(catalog.tags))
+    return catalog
