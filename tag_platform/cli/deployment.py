@@ -108,7 +108,7 @@ def init(reset: bool, yes: bool) -> None:
 def sample_data(users: int, seed: int, days: int, as_of: datetime | None, if_empty: bool) -> None:
     """Write the three source tables with made-up users to the warehouse."""
     from infra.local import deployment
-    from tag_platform import sample_data as samples
+    from tag_platform.sample_data import warehouse as samples
 
     settings = load_settings()
     if settings.warehouse.startswith("s3://"):
