@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 import pymysql
 from pymysql.constants import CR, ER
@@ -60,6 +61,11 @@ class Database:
             name=settings.mysql_database,
         )
 
+    def url(self, scheme: str) -> str:
+        """The address as a URL with the password in it: for drivers, never for a log."""
+        user, password = quote(self.user, safe=""), quote(self.password, safe="")
+        return f"{scheme}://{user}:{password}@{self.host}:{self.port}/{self.name}"
+
     @property
     def address(self) -> str:
         return f"{self.user}@{self.host}:{self.port}/{self.name}"
@@ -109,16 +115,23 @@ def error_code(error: BaseException) -> int:
     return int(error.args[0]) if error.args and isinstance(error.args[0], int) else 0
 
 
-def retrying(action: Callable[[], T], what: str, attempts: int = 8, first_wait: float = 0.1) -> T:
+def retrying(
+    action: Callable[[], T],
+    what: str,
+    attempts: int = 8,
+    first_wait: float = 0.1,
+    also: tuple[type[Exception], ...] = (),
+) -> T:
     """Runs `action` again after a deadlock, a lock time-out or a lost connection, up to `attempts` times (waits double
-    from `first_wait` seconds, with jitter: about 25 s in all). Any other error, and the last one, is raised as it is.
+    from `first_wait` seconds, with jitter: about 10 s in all) or an error of `also`. Any other error, and the last one,
+    is raised as it is.
     """
     for attempt in range(1, attempts + 1):
         try:
             return action()
-        except (pymysql.err.Error, Unreachable) as error:
+        except (pymysql.err.Error, Unreachable, *also) as error:
             # InterfaceError(0, '') is what PyMySQL says of a connection that is closed already.
-            lost = isinstance(error, pymysql.err.InterfaceError)
+            lost = isinstance(error, (pymysql.err.InterfaceError, *also))
             if attempt == attempts or not (lost or error_code(error) in RETRYABLE):
                 raise
             wait = first_wait * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 (jitter, no secret)

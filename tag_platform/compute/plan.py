@@ -1,0 +1,102 @@
+"""Plans: everything one computation needs, as frozen data that survives JSON.
+
+The control plane writes plans, the data plane runs them (`tag_platform.compute.run`), inline or on another machine.
+A plan names its database and its file systems and carries no password.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Plan(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Snapshot(_Plan):
+    """Rows of one asset for the plan's shards: the directories to read (shards without rows have none) and the types
+    of the columns beside `user_id`, as Spark names them."""
+
+    directories: tuple[str, ...]
+    columns: dict[str, str] = Field(default_factory=dict)
+
+
+class ShardSource(_Plan):
+    """Copy one raw table into a new snapshot, divided by user shard."""
+
+    kind: Literal["shard_source"] = "shard_source"
+    table: str
+    user_id: str
+    files: tuple[str, ...] = ()
+    catalog_table: str | None = None
+    partition: str | None = None
+    shards: tuple[int, ...]
+    shard_count: int
+    output: str
+
+
+class TagRule(_Plan):
+    """One tag to evaluate; `rule` is the JSON of its rule, `version` the digest of what it means."""
+
+    tag_id: int
+    rule: Any
+    version: str
+
+
+class EvaluateTags(_Plan):
+    """Evaluate the chosen tags in one pass over the sources and write `(user_id, tag_ids)` by shard.
+
+    `references` are the rules of tags that the chosen rules refer to. With `users` only these are looked at.
+    """
+
+    kind: Literal["evaluate_tags"] = "evaluate_tags"
+    as_of: date
+    timezone: str
+    tags: tuple[TagRule, ...]
+    references: dict[int, Any] = Field(default_factory=dict)
+    rule_schema: dict[str, Any]
+    sources: dict[str, Snapshot]
+    shards: tuple[int, ...]
+    shard_count: int
+    users: tuple[str, ...] | None = None
+    output: str
+
+
+class ComputedTags(_Plan):
+    """Tag snapshots to merge: of what is in `directories` only `tag_ids` count (others were computed again later)."""
+
+    directories: tuple[str, ...]
+    tag_ids: tuple[int, ...]
+
+
+class MergeShards(_Plan):
+    """Shards with the same owned tags: `new = (stored - owned - retired) ∪ computed`."""
+
+    shards: tuple[int, ...]
+    computed: tuple[ComputedTags, ...]
+
+    @property
+    def owned(self) -> frozenset[int]:
+        return frozenset(tag_id for computed in self.computed for tag_id in computed.tag_ids)
+
+
+class MergeTags(_Plan):
+    """Bring `user_tags` to what was computed. `details` are the entries of `tag_details` by tag id.
+
+    With `check_details` stored details are compared too (needed only where definitions changed since the last merge).
+    """
+
+    kind: Literal["merge_tags"] = "merge_tags"
+    groups: tuple[MergeShards, ...]
+    retired: tuple[int, ...] = ()
+    details: dict[int, dict[str, str]]
+    check_details: bool = False
+    users: tuple[str, ...] | None = None
+    shard_count: int
+    output: str
+
+
+Plan = Annotated[ShardSource | EvaluateTags | MergeTags, Field(discriminator="kind")]

@@ -1,0 +1,49 @@
+"""Reports: what a plan's run found and did, as data. Counts are by shard number; seconds are wall time."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Report(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    seconds: dict[str, float] = Field(default_factory=dict)
+
+
+class SourceReport(_Report):
+    """`rows` per shard; `set_aside` rows have no usable user id and lie in the snapshot's `shard=set_aside`."""
+
+    kind: Literal["shard_source"] = "shard_source"
+    columns: dict[str, str]
+    rows: dict[int, int]
+    set_aside: int
+
+
+class TagsReport(_Report):
+    """`users` looked at per shard, `rows` written per shard (users with at least one of the tags), and per tag the
+    `hits` per shard."""
+
+    kind: Literal["evaluate_tags"] = "evaluate_tags"
+    users: dict[int, int]
+    rows: dict[int, int]
+    hits: dict[int, dict[int, int]]
+
+
+class MergeReport(_Report):
+    """Per shard: rows `inserted`, `updated` and `unchanged`; per tag and shard: users who `entered` and `left`.
+    `rivals` counts rows that somebody else changed between our reading and our writing, and that were merged anew."""
+
+    kind: Literal["merge_tags"] = "merge_tags"
+    inserted: dict[int, int]
+    updated: dict[int, int]
+    unchanged: dict[int, int]
+    entered: dict[int, dict[int, int]]
+    left: dict[int, dict[int, int]]
+    rivals: int = 0
+
+
+Report = SourceReport | TagsReport | MergeReport

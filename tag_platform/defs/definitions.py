@@ -1,0 +1,63 @@
+"""The code location: definitions built from the tag catalog, the source catalog and the settings.
+
+`build_definitions` makes a fresh `Definitions` from parts. `definitions` is what Dagster loads: the tags as MySQL has them when
+the code location is loaded (or the last good ones), handed on to each run, so that a run sees one catalog from start to
+end and needs no database to import this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dagster import Definitions, in_process_executor
+from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext, DefinitionsLoadType
+
+from tag_platform.catalog.last_good import current_catalog
+from tag_platform.catalog.sources import SourceTable, load_sources
+from tag_platform.catalog.tags import Catalog
+from tag_platform.defs.jobs import tag_all_job, tag_users_job
+from tag_platform.defs.resources import Engine, InlineStepLauncher, RunOptions
+from tag_platform.defs.source_assets import source_assets
+from tag_platform.defs.tag_assets import tag_assets
+from tag_platform.settings import Settings, load_settings
+
+CATALOG_STATE = "tag_platform_catalog"
+
+
+def build_definitions(
+    catalog: Catalog,
+    sources: Mapping[str, SourceTable],
+    settings: Settings,
+    resources: Mapping[str, Any] | None = None,
+) -> Definitions:
+    """All assets, checks, jobs and resources for one catalog. `resources` replaces some of the resources."""
+    engine = Engine()
+    return Definitions(
+        assets=[*source_assets(sources, settings), tag_assets(catalog, sources, settings)],
+        jobs=[tag_all_job(settings), tag_users_job(catalog, sources, settings)],
+        # One process per run: one engine start, and one session for all of its steps.
+        executor=in_process_executor,
+        resources={
+            "engine": engine,
+            "launcher": InlineStepLauncher(engine=engine),
+            "options": RunOptions(),
+            **(resources or {}),
+        },
+    )
+
+
+def load_definitions() -> Definitions:
+    """The definitions for this process: the catalog that the code location was loaded with, where this is one of its
+    runs, and the current one otherwise."""
+    settings = load_settings()
+    context = DefinitionsLoadContext.get()
+    if context.load_type == DefinitionsLoadType.RECONSTRUCTION and CATALOG_STATE in context.reconstruction_metadata:
+        catalog = Catalog.model_validate_json(context.reconstruction_metadata[CATALOG_STATE])
+    else:
+        catalog = current_catalog(settings)
+    built = build_definitions(catalog, load_sources(settings.sources), settings)
+    return built.with_reconstruction_metadata({CATALOG_STATE: catalog.model_dump_json()})
+
+
+definitions = load_definitions()

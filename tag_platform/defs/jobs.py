@@ -1,0 +1,137 @@
+"""The jobs that back ends, schedules and people start by name."""
+
+from collections.abc import Mapping
+
+from dagster import (
+    AssetSelection,
+    Config,
+    JobDefinition,
+    OpExecutionContext,
+    define_asset_job,
+    in_process_executor,
+    job,
+    op,
+)
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from pydantic import Field
+
+from tag_platform.catalog.rulebook import check_tag_ids
+from tag_platform.catalog.sources import SourceTable
+from tag_platform.catalog.tags import Catalog
+from tag_platform.compute.plan import ComputedTags, MergeShards, MergeTags
+from tag_platform.defs.history import source_key
+from tag_platform.defs.merging import merge_metadata, run_merge
+from tag_platform.defs.partitions import range_tags
+from tag_platform.defs.resources import InlineStepLauncher, RunOptions
+from tag_platform.defs.source_assets import refresh_source
+from tag_platform.defs.tagging import compute_tags
+from tag_platform.errors import BadInput
+from tag_platform.lake.snapshots import new_snapshot, shard_directory
+from tag_platform.settings import Settings
+from tag_platform.shards import shard_key, shard_of
+
+MAX_USERS = 10_000
+
+
+class TagUsersConfig(Config):
+    """Which tags to compute for which users."""
+
+    tag_ids: list[int] = Field(description="Tag ids; an empty list is refused.")
+    user_ids: list[str] = Field(description=f"1 to {MAX_USERS:,} user ids.")
+
+
+def tag_all_job(settings: Settings) -> UnresolvedAssetJobDefinition:
+    return define_asset_job(
+        "tag_all",
+        # A run that names no partition is for all shards: Dagster runs partitioned assets with a range only.
+        tags=range_tags(list(range(settings.shards))),
+        selection=AssetSelection.all(),
+        executor_def=in_process_executor,
+        description="Sources, tags and the merge. Select some tag assets (with merged_user_tags) to compute only these.",
+    )
+
+
+def tag_users_job(catalog: Catalog, sources: Mapping[str, SourceTable], settings: Settings) -> JobDefinition:
+    @op(description="Computes the tags for the users alone, and merges them: reads only the shards of these users.")
+    def tag_users(
+        context: OpExecutionContext, config: TagUsersConfig, launcher: InlineStepLauncher, options: RunOptions
+    ) -> None:
+        check_users(config.user_ids)
+        if not config.tag_ids:
+            raise BadInput("tag_ids is empty; name at least one tag.")
+        check_tag_ids(catalog, config.tag_ids)
+        users = tuple(sorted(set(config.user_ids)))
+        shards = tuple(sorted({shard_of(user, settings.shards) for user in users}))
+        as_of = options.date(context, settings)
+        for table in sources.values():
+            _refresh(context, launcher, options, table, settings)
+        tag_ids = sorted(set(config.tag_ids))
+        computed = compute_tags(context, launcher, catalog, sources, tag_ids, shards, as_of, settings, users)
+        if computed.broken:
+            raise BadInput("; ".join(f"tag {tag_id}: {reason}" for tag_id, reason in computed.broken.items()))
+        assert computed.report is not None  # noqa: S101 (there are tags, and none is broken)
+        rows = computed.report.rows
+        directories = tuple(shard_directory(computed.report.path, shard) for shard in shards if rows[shard])
+        plan = MergeTags(
+            groups=(
+                MergeShards(shards=shards, computed=(ComputedTags(directories=directories, tag_ids=tuple(tag_ids)),)),
+            ),
+            retired=tuple(sorted(catalog.retired_ids)),
+            details={tag.tag_id: tag.details for tag in catalog.tags},
+            check_details=True,
+            users=users,
+            shard_count=settings.shards,
+            output=new_snapshot(settings.lake, "merged_user_tags", context.run_id),
+        )
+        report = run_merge(context, launcher, plan, settings)
+        context.add_output_metadata(
+            {
+                **merge_metadata(report),
+                "users": sum(computed.report.users.values()),
+                "hits": {str(t): sum(n.values()) for t, n in computed.report.hits.items()},
+            }
+        )
+
+    @job(
+        name="tag_users",
+        executor_def=in_process_executor,
+        description="Some tags for some users, from the sources as they are now to updated rows in seconds.",
+    )
+    def tag_users_of_some() -> None:
+        tag_users()
+
+    return tag_users_of_some
+
+
+def check_users(user_ids: list[str]) -> None:
+    """Raises `BadInput` where the list is empty or too long, or holds an id that no user can have."""
+    if not 1 <= len(user_ids) <= MAX_USERS:
+        raise BadInput(f"user_ids holds {len(user_ids):,} ids; 1 to {MAX_USERS:,} are allowed.")
+    for position, user in enumerate(user_ids):
+        if not user or len(user) > 100 or user.endswith(" "):
+            raise BadInput(f"user_ids[{position}] is no usable user id: 1 to 100 characters, not ending in a blank.")
+
+
+def _refresh(
+    context: OpExecutionContext,
+    launcher: InlineStepLauncher,
+    options: RunOptions,
+    table: SourceTable,
+    settings: Settings,
+) -> None:
+    """Copies the table where its files have changed since the last copy, and records the copy."""
+    from dagster import AssetMaterialization
+    from dagster._core.definitions.data_version import DATA_VERSION_TAG
+
+    shards = tuple(range(settings.shards))
+    version, metadata = refresh_source(context, launcher, table, options.date(context, settings), shards, settings)
+    if metadata["copied"]:
+        for shard in shards:
+            context.log_event(
+                AssetMaterialization(
+                    source_key(table.name),
+                    partition=shard_key(shard),
+                    metadata=metadata,
+                    tags={DATA_VERSION_TAG: version},
+                )
+            )

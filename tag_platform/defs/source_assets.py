@@ -1,0 +1,141 @@
+"""`source/<table>`: one asset per table of the source catalog, a snapshot of its newest partition divided by shard."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    BackfillPolicy,
+    DataVersion,
+    MaterializeResult,
+    MetadataValue,
+    asset,
+)
+
+from tag_platform.catalog.sources import SourceTable
+from tag_platform.compute.plan import ShardSource
+from tag_platform.compute.report import SourceReport
+from tag_platform.defs.history import Materialized, directories, latest, source_key
+from tag_platform.defs.partitions import selected_shards, shards_definition
+from tag_platform.defs.resources import Context, InlineStepLauncher, RunOptions
+from tag_platform.lake.raw import RawFiles, list_raw_files
+from tag_platform.lake.snapshots import is_present, new_snapshot
+from tag_platform.settings import Settings
+from tag_platform.shards import shard_key
+
+FORMAT = "1"  # of the snapshots: a new value makes every source be copied again
+
+
+def source_assets(sources: Mapping[str, SourceTable], settings: Settings) -> list[AssetsDefinition]:
+    return [_source_asset(table, settings) for table in sources.values()]
+
+
+def _source_asset(table: SourceTable, settings: Settings) -> AssetsDefinition:
+    @asset(
+        key=source_key(table.name),
+        group_name="sources",
+        kinds={"parquet", "pyspark"},
+        description=(
+            f"Snapshot of the raw table `{table.path or table.catalog}`, divided by user shard. Unchanged files are not "
+            "copied again; rows without a usable user id are set aside and counted."
+        ),
+        metadata={"columns": MetadataValue.json(table.columns)},
+        code_version=FORMAT,
+        partitions_def=shards_definition(settings),
+        backfill_policy=BackfillPolicy.single_run(),
+    )
+    def source(
+        context: AssetExecutionContext, launcher: InlineStepLauncher, options: RunOptions
+    ) -> Iterator[MaterializeResult[Any]]:
+        shards = selected_shards(context)
+        version, metadata = refresh_source(context, launcher, table, options.date(context, settings), shards, settings)
+        yield MaterializeResult(metadata=metadata, data_version=DataVersion(version))
+
+    return source
+
+
+def refresh_source(
+    context: Context,
+    launcher: InlineStepLauncher,
+    table: SourceTable,
+    as_of: date,
+    shards: tuple[int, ...],
+    settings: Settings,
+) -> tuple[str, dict[str, Any]]:
+    """Makes sure that the shards' snapshots hold the table's newest partition up to `as_of`.
+
+    Returns the data version and the metadata of the materialization; copies only where the files have changed.
+    Raises `SourceUnusable` where the table cannot be used.
+    """
+    raw = list_raw_files(table, as_of, settings)
+    version = _data_version(table, raw, settings)
+    known = latest(context.instance, source_key(table.name), shards)
+    if _is_current(known, version, shards, settings):
+        context.log.info(f"{table.name}: unchanged since the last copy (partition {raw.partition})")
+        entry = known[shards[0]]
+        return version, {**_kept(entry), "copied": False}
+    plan = ShardSource(
+        table=table.name,
+        user_id=table.user_id,
+        files=raw.files,
+        partition=f"{table.partition}={raw.partition}" if table.partition else None,
+        shards=shards,
+        shard_count=settings.shards,
+        output=new_snapshot(settings.lake, f"source/{table.name}", context.run_id),
+    )
+    report = launcher.launch(context, plan)
+    if not isinstance(report, SourceReport):
+        raise TypeError(f"a source plan ended with {report.kind}")
+    rows = sum(report.rows.values())
+    context.log.info(f"{table.name}: {rows:,} rows of partition {raw.partition}, {report.set_aside:,} set aside")
+    return version, {
+        "path": MetadataValue.path(report.path),
+        "dagster/row_count": MetadataValue.int(rows),
+        "rows_by_shard": MetadataValue.json({shard_key(shard): n for shard, n in report.rows.items()}),
+        "set_aside": MetadataValue.int(report.set_aside),
+        "partition": MetadataValue.text(raw.partition or ""),
+        "bytes": MetadataValue.int(raw.bytes),
+        "stored_columns": MetadataValue.json(report.columns),
+        "version": MetadataValue.text(version),
+        "seconds": MetadataValue.json(report.seconds),
+        "copied": True,
+    }
+
+
+def _data_version(table: SourceTable, raw: RawFiles, settings: Settings) -> str:
+    parts = (FORMAT, raw.digest, table.user_id, str(settings.shards))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _is_current(known: dict[int, Materialized], version: str, shards: tuple[int, ...], settings: Settings) -> bool:
+    """True where every shard's latest snapshot is of this version, in one place, and still there."""
+    if set(known) != set(shards) or len({entry.path for entry in known.values()}) > 1:
+        return False
+    if any(entry.metadata.get("version") != version for entry in known.values()):
+        return False
+    return is_present(directories(known), settings)
+
+
+def _kept(entry: Materialized) -> dict[str, Any]:
+    """The metadata of an earlier materialization, to be recorded again. `rows_by_shard` may name more shards than the
+    run has, which readers ignore."""
+    wrap = {
+        "path": MetadataValue.path,
+        "rows_by_shard": MetadataValue.json,
+        "stored_columns": MetadataValue.json,
+        "seconds": MetadataValue.json,
+    }
+    names = (
+        "path",
+        "dagster/row_count",
+        "rows_by_shard",
+        "set_aside",
+        "partition",
+        "bytes",
+        "stored_columns",
+        "version",
+    )
+    return {name: wrap.get(name, lambda value: value)(entry.metadata[name]) for name in names if name in entry.metadata}

@@ -1,0 +1,144 @@
+"""Computes chosen tags for chosen shards: from the sources' latest snapshots to a plan, and from its report to what is
+recorded for each tag."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from dagster import MetadataValue
+
+from tag_platform.catalog.rulebook import Rulebook, parse_catalog, rule_json, stored_schema
+from tag_platform.catalog.sources import SourceTable
+from tag_platform.catalog.tags import Catalog
+from tag_platform.compute.plan import EvaluateTags, Snapshot, TagRule
+from tag_platform.compute.report import TagsReport
+from tag_platform.defs.history import Materialized, directories, latest, source_key
+from tag_platform.defs.resources import Context, InlineStepLauncher
+from tag_platform.errors import TagPlatformError
+from tag_platform.lake.snapshots import new_snapshot, require_present
+from tag_platform.rules import RuleSchema
+from tag_platform.settings import Settings
+from tag_platform.shards import shard_key
+
+
+@dataclass(frozen=True)
+class ComputedTagSet:
+    """What one pass computed; `broken` are the tags that could not be, with the reason."""
+
+    plan: EvaluateTags | None
+    report: TagsReport | None
+    broken: Mapping[int, str]
+    data_versions: Mapping[int, str]
+
+    def metadata(self, tag_id: int) -> dict[str, Any]:
+        """What is recorded with the tag's materialization."""
+        if self.plan is None or self.report is None:
+            raise ValueError("nothing was computed")
+        hits = self.report.hits[tag_id]
+        users, total = sum(self.report.users.values()), sum(hits.values())
+        return {
+            "path": MetadataValue.path(self.report.path),
+            "rows_by_shard": MetadataValue.json({shard_key(shard): n for shard, n in self.report.rows.items()}),
+            "hits": MetadataValue.int(total),
+            "users": MetadataValue.int(users),
+            "coverage": MetadataValue.float(round(total / users, 6) if users else 0.0),
+            "as_of": MetadataValue.text(self.plan.as_of.isoformat()),
+            "rule_version": MetadataValue.text(next(t.version for t in self.plan.tags if t.tag_id == tag_id)),
+            "seconds": MetadataValue.json(self.report.seconds),
+        }
+
+
+def compute_tags(
+    context: Context,
+    launcher: InlineStepLauncher,
+    catalog: Catalog,
+    sources: Mapping[str, SourceTable],
+    tag_ids: Sequence[int],
+    shards: tuple[int, ...],
+    as_of: date,
+    settings: Settings,
+    users: tuple[str, ...] | None = None,
+) -> ComputedTagSet:
+    """Evaluates the tags over the sources' latest snapshots in one pass.
+
+    Raises `TagPlatformError` where a source was never materialized for one of the shards, or its snapshot is gone.
+    """
+    snapshots = {name: _source_snapshots(context, name, shards) for name in sources}
+    schema = stored_schema(sources, {name: _columns(name, entries) for name, entries in snapshots.items()})
+    rulebook = parse_catalog(catalog, schema)
+    broken = {tag_id: rulebook.broken[tag_id] for tag_id in tag_ids if tag_id in rulebook.broken}
+    for tag_id, reason in broken.items():
+        context.log.warning(f"tag {tag_id} is not computed, users keep it as they have it: {reason}")
+    usable = [tag_id for tag_id in tag_ids if tag_id in rulebook.rules]
+    if not usable:
+        return ComputedTagSet(None, None, broken, {})
+    plan = EvaluateTags(
+        as_of=as_of,
+        timezone=settings.timezone,
+        tags=tuple(_tag_rule(tag_id, rulebook) for tag_id in usable),
+        references={tag_id: rule_json(rulebook.texts[tag_id]) for tag_id in _referenced(usable, rulebook)},
+        rule_schema=schema.to_json(),
+        sources={name: _snapshot(name, entries, schema) for name, entries in snapshots.items()},
+        shards=shards,
+        shard_count=settings.shards,
+        users=users,
+        output=new_snapshot(settings.lake, "tags", context.run_id),
+    )
+    require_present([d for snapshot in plan.sources.values() for d in snapshot.directories], settings)
+    report = launcher.launch(context, plan)
+    if not isinstance(report, TagsReport):
+        raise TypeError(f"an evaluation plan ended with {report.kind}")
+    total = sum(report.users.values())
+    context.log.info(f"{len(usable)} tags for {total:,} users: {sum(report.rows.values()):,} have at least one")
+    inputs = "\0".join(sorted({entry.path for entries in snapshots.values() for entry in entries.values()}))
+    versions = {
+        tag.tag_id: hashlib.sha256(f"{tag.version}\0{as_of}\0{inputs}".encode()).hexdigest()[:16] for tag in plan.tags
+    }
+    return ComputedTagSet(plan, report, broken, versions)
+
+
+def _source_snapshots(context: Context, table: str, shards: tuple[int, ...]) -> dict[int, Materialized]:
+    known = latest(context.instance, source_key(table), shards)
+    missing = sorted(set(shards) - set(known))
+    if missing:
+        raise TagPlatformError(
+            f"Source table {table} has no snapshot for shard {', '.join(map(shard_key, missing))} yet. "
+            f"Materialize source/{table} first, or run the job tag_all."
+        )
+    return known
+
+
+def _columns(table: str, entries: Mapping[int, Materialized]) -> dict[str, str]:
+    """The stored columns, which have to be the same in every shard of a run."""
+    found = [entry.metadata["stored_columns"] for entry in entries.values()]
+    if any(columns != found[0] for columns in found):
+        raise TagPlatformError(
+            f"Source table {table}: its shards were copied from files with different columns. "
+            f"Materialize source/{table} for all shards."
+        )
+    return dict(found[0])
+
+
+def _snapshot(table: str, entries: dict[int, Materialized], schema: RuleSchema) -> Snapshot:
+    columns = {name: column.stored for name, column in schema.tables[table].items()}
+    return Snapshot(directories=directories(entries), columns=columns)
+
+
+def _tag_rule(tag_id: int, rulebook: Rulebook) -> TagRule:
+    rule = rulebook.rules[tag_id]
+    return TagRule(tag_id=tag_id, rule=rule_json(rulebook.texts[tag_id]), version=rule.digest)
+
+
+def _referenced(tag_ids: list[int], rulebook: Rulebook) -> set[int]:
+    """The tags that the rules refer to, directly and through others."""
+    found: set[int] = set()
+    todo = list(tag_ids)
+    while todo:
+        for reference in rulebook.rules[todo.pop()].references - found:
+            found.add(reference)
+            todo.append(reference)
+    return found
