@@ -88,7 +88,7 @@ def tag_assets(catalog: Catalog, sources: Mapping[str, SourceTable], settings: S
                     yield MaterializeResult(asset_key=key, metadata=metadata, data_version=DataVersion(version))
         if MERGED_KEY in context.selected_asset_keys:
             result = merge(context, launcher, catalog, shards, settings)
-            yield MaterializeResult(asset_key=MERGED_KEY, metadata=result, data_version=DataVersion(context.run_id))
+            yield MaterializeResult(asset_key=MERGED_KEY, metadata=result, data_version=DataVersion(context.run.run_id))
 
     return tags
 
