@@ -141,6 +141,7 @@ class Settings(BaseSettings):
         return {
             "DAGSTER_HOME": os.environ.get("DAGSTER_HOME") or str(CHECKOUT),
             "TAG_PLATFORM_HOME": str(self.home),
+            "TAG_PLATFORM_DAGSTER_STATE": str(self.home / "dagster"),
             "TAG_PLATFORM_DAGSTER_URL": self.dagster_mysql_url,
             "TAG_PLATFORM_CODE_SERVER_PORT": str(self.code_server_port),
         }

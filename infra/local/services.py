@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import os
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
-from infra.local import database, object_store
+from infra.local import database, object_store, webserver
 from infra.local.ports import ServicePort, answers
 from infra.local.program import Program
 from tag_platform.settings import CHECKOUT, Settings
@@ -60,7 +58,8 @@ def dagster_programs(settings: Settings) -> list[Program]:
             environment=environment,
             address=ui,
             stage=2,
-            ready=lambda: _http_not_ready(f"{ui}/server_info"),
+            ready=lambda: webserver.not_ready(ui),
+            complete=lambda: webserver.require_loaded(ui),
         ),
         Program(
             name="daemon",
@@ -82,11 +81,3 @@ def _environment(settings: Settings) -> dict[str, str]:
     names = set(Settings.variables())
     given = {name: value for name, value in os.environ.items() if name in names or name.startswith(PASSED_ON)}
     return given | settings.environment() | {"PYTHONUNBUFFERED": "1"}
-
-
-def _http_not_ready(url: str) -> str | None:
-    try:
-        with urllib.request.urlopen(url, timeout=3) as response:  # noqa: S310  (our own loopback address)
-            return None if response.status == 200 else f"{url} answers with status {response.status}"
-    except (OSError, urllib.error.URLError):
-        return f"{url} does not answer yet"

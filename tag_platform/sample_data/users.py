@@ -2,7 +2,7 @@
 be made in any order, at once, and again.
 
 What does not change (age, registration, wealth) depends on seed and position alone; what moves daily on the day too.
-About the shares of users per tag, of all users: 1: 14 %, 2: 11 %, 3: 33 %, 4: 6 %, 5: 12 %, 6: 6 %, 7: 30 %, 8: 27 %.
+About the shares of users per tag, of all users: 1: 14 %, 2: 10 %, 3: 35 %, 4: 6 %, 5: 12 %, 6: 9 %, 7: 36 %, 8: 25 %.
 """
 
 from __future__ import annotations
