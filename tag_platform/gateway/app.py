@@ -25,7 +25,7 @@ PER_SECOND, BURST = 50.0, 400
 
 
 def create_app(settings: Settings, dagster: DagsterClient | None = None, limit: RateLimit | None = None) -> FastAPI:
-    """The gateway for these settings; `dagster` and `limit` replace their own. Raises `BadInput` for unusable tokens."""
+    """The gateway for these settings; `dagster` and `limit` replace their own. Raises `BadInput` for bad tokens."""
     tokens = parse_tokens(settings.api_tokens.get_secret_value() if settings.api_tokens else None)
     app = FastAPI(
         title="tag_platform",
@@ -86,9 +86,7 @@ class BodyLimit:
 
 def _add_metrics(app: FastAPI) -> None:
     registry = CollectorRegistry()
-    seconds = Histogram(
-        "tag_platform_api_seconds", "Time to answer", ["method", "route", "status"], registry=registry
-    )
+    seconds = Histogram("tag_platform_api_seconds", "Time to answer", ["method", "route", "status"], registry=registry)
     runs = Gauge("tag_platform_tasks", "Runs that Dagster knows, by state", ["status"], registry=registry)
 
     @app.middleware("http")

@@ -40,7 +40,10 @@ RUNS = (
     + """
 query Runs($filter: RunsFilter!, $cursor: String, $limit: Int!) {
   runsOrError(filter: $filter, cursor: $cursor, limit: $limit) {
-    __typename ... on Runs { results { ...Run } } ... on InvalidPipelineRunsFilterError { message } ... on PythonError { message }
+    __typename
+    ... on Runs { results { ...Run } }
+    ... on InvalidPipelineRunsFilterError { message }
+    ... on PythonError { message }
   }
 }
 """

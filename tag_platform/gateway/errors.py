@@ -13,7 +13,7 @@ from tag_platform.errors import TagPlatformError
 
 
 class Refusal(Exception):
-    """An answer other than success. `code` is for programs, `message` for people; `details` says what is wrong where."""
+    """An answer other than success: `code` for programs, `message` for people, `details` for what is wrong where."""
 
     def __init__(
         self, status: int, code: str, message: str, details: Any = None, headers: dict[str, str] | None = None

@@ -40,7 +40,12 @@ health_router = APIRouter()
 TaskId = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9-]+$")]
 Key = Annotated[
     str | None,
-    Header(alias="Idempotency-Key", min_length=1, max_length=200, description="A retry with the same key gets the first task."),
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="A retry with the same key gets the first task.",
+    ),
 ]
 
 
@@ -65,7 +70,7 @@ def trigger(
     """Puts a task into the queue and answers with its id at once. Nothing is started where anything is refused."""
     tag_ids = sorted(set(body.tag_ids))
     _check_tags(tag_ids, settings)
-    run_tags = {tasks.MODE_TAG: body.mode}
+    run_tags: dict[str, str] = {tasks.MODE_TAG: body.mode}
 
     def launch() -> str:
         if body.user_ids is not None:

@@ -41,7 +41,9 @@ def parse_tokens(text: str | None) -> list[Token]:
         if not colon or role not in ROLES:
             role, secret = "admin", part.strip()
         if not secret:
-            raise BadInput(f"TAG_PLATFORM_API_TOKENS: token {position} is empty; write role:token, separated by commas.")
+            raise BadInput(
+                f"TAG_PLATFORM_API_TOKENS: token {position} is empty; write role:token, separated by commas."
+            )
         digest = _digest(secret)
         if any(token.digest == digest for token in tokens):
             raise BadInput(f"TAG_PLATFORM_API_TOKENS: token {position} is there twice.")
@@ -103,7 +105,9 @@ class Gate:
         wait = self._limit.wait(caller.digest)
         if wait:
             seconds = str(int(wait) + 1)
-            raise Refusal(429, "too_many_requests", f"Too many requests; again in {seconds} s.", None, {"Retry-After": seconds})
+            raise Refusal(
+                429, "too_many_requests", f"Too many requests; again in {seconds} s.", None, {"Retry-After": seconds}
+            )
         if ROLES.index(caller.role) < ROLES.index(role):
             raise Refusal(403, "forbidden", f"This needs a token of the role {role}; the given one has {caller.role}.")
 
@@ -115,7 +119,11 @@ class Gate:
         found = [token for token in self._tokens if hmac.compare_digest(token.digest, digest)]
         if not found:
             raise Refusal(
-                401, "unauthorized", "A valid token is needed: `Authorization: Bearer …`.", None, {"WWW-Authenticate": "Bearer"}
+                401,
+                "unauthorized",
+                "A valid token is needed: `Authorization: Bearer …`.",
+                None,
+                {"WWW-Authenticate": "Bearer"},
             )
         return found[0]
 

@@ -33,7 +33,7 @@ def describe(run: dict[str, Any], events: list[dict[str, Any]] | None = None) ->
     tags = {tag["key"]: tag["value"] for tag in run["tags"]}
     task: dict[str, Any] = {
         "task_id": run["runId"],
-        "tag_ids": _tag_ids(run, tags),
+        "tag_ids": _tag_ids(run),
         "status": word,
         "mode": tags.get(MODE_TAG, "users" if run["jobName"] == "tag_users" else "full"),
         "submitted_at": _time(run["creationTime"]),
@@ -89,7 +89,7 @@ def _counts(events: list[dict[str, Any]]) -> _Counts:
             found.shards_of.setdefault("/".join(path), set()).add(event["partition"] or "")
             values = _values(event["metadataEntries"])
             if path[0] == "tag":
-                tag = {key: values[key] for key in ("hits", "users", "coverage") if key in values}
+                tag: dict[str, Any] = {key: values[key] for key in ("hits", "users", "coverage") if key in values}
                 found.tags[path[-1].removeprefix("tag_")] = tag
                 found.users = max(found.users, int(values.get("users", 0)))
             elif path == ["merged_user_tags"]:
@@ -126,7 +126,7 @@ def _values(entries: list[dict[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _tag_ids(run: dict[str, Any], tags: dict[str, str]) -> list[int]:
+def _tag_ids(run: dict[str, Any]) -> list[int]:
     """From the run's own selection and configuration; a run of everything names none."""
     if run["jobName"] == "tag_users":
         config = run["runConfig"] if isinstance(run["runConfig"], dict) else json.loads(run["runConfig"] or "{}")
