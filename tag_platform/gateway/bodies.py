@@ -88,9 +88,9 @@ class Task(BaseModel):
     tag_ids: list[int]
     status: Word
     mode: str
-    submitted_at: str | None
-    started_at: str | None
-    completed_at: str | None
+    submitted_at: str | None = None
+    started_at: str | None = None
+    completed_at: str | None = None
     progress: Progress | None = None
     result: Result | None = None
     error: TaskError | None = None
@@ -103,12 +103,12 @@ class TaskStatus(BaseModel):
 
 
 class TaskList(BaseModel):
-    """`next_cursor` is given to the next call; null at the end."""
+    """`next_cursor` is given to the next call; left out at the end."""
 
     success: Literal[True] = True
     tasks: list[Task]
     count: int
-    next_cursor: str | None
+    next_cursor: str | None = None
 
 
 class Canceled(BaseModel):

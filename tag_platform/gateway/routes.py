@@ -153,7 +153,8 @@ def cancel(task_id: TaskId, dagster: Dagster) -> bodies.Canceled:
         ended = tasks.STATUS[_run(task_id, dagster)["status"]]
         if ended in ("completed", "failed", "canceled"):
             raise Refusal(409, "already_ended", f"The task has ended already ({ended}).")
-        raise Refusal(503, "unavailable", f"The task could not be asked to stop: {reason}", None, {"Retry-After": "2"})
+        # Dagster cannot stop a run in the seconds in which its process starts.
+        raise Refusal(409, "not_yet", f"The task cannot be stopped right now: {reason}", None, {"Retry-After": "2"})
     return bodies.Canceled(task_id=task_id, message="任务取消请求已提交")
 
 
