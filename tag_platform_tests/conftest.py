@@ -1,0 +1,85 @@
+"""The real parts that integration and end-to-end tests share: a database server and an object store of this test run,
+and settings with databases and folders of one test's own.
+
+Servers of one's own are used where MYSQL_HOST and S3_ENDPOINT name them; their user has to be allowed to create and
+drop databases. Otherwise the local deployment's are started, on free ports and in a temporary folder, so that a
+developer's own deployment is never touched.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from infra.local import database, deployment, object_store
+from infra.local.ports import free_block
+from tag_platform.mysql import Database, connect
+from tag_platform.settings import Settings, load_settings
+
+
+def instance_environment(home: Path) -> dict[str, str]:
+    """Variables of a local deployment beside all others: its own home, every port free."""
+    first = free_block(object_store.PORTS + 4)
+    names = ("MYSQL_PORT", "TAG_PLATFORM_UI_PORT", "TAG_PLATFORM_CODE_SERVER_PORT", "API_PORT", "TAG_PLATFORM_S3_PORT")
+    ports = {name: str(first + n) for n, name in enumerate(names)}  # the last one has a row of its own after it
+    return {"TAG_PLATFORM_HOME": str(home), **ports}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment() -> Iterator[None]:
+    """No test sees the developer's settings, except the address of servers to be used."""
+    kept = {"MYSQL_HOST", "MYSQL_PORT", "MYSQL_USER", "MYSQL_PASSWORD"} if os.environ.get("MYSQL_HOST") else set()
+    kept |= {"S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY"} if os.environ.get("S3_ENDPOINT") else set()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in set(Settings.variables()) - kept:
+            patch.delenv(name, raising=False)
+        patch.delenv("DAGSTER_HOME", raising=False)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # no question to the network where this machine is
+        yield
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A running database server and object store, for the whole test run."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in instance_environment(tmp_path_factory.mktemp("services")).items():
+            if name != "MYSQL_PORT" or not os.environ.get("MYSQL_HOST"):
+                patch.setenv(name, value)
+        started = load_settings()
+    deployment.ensure_services(started)
+    yield started
+    deployment.down(started)
+
+
+@pytest.fixture
+def settings(services: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """Settings, in the environment too, with fresh databases and an empty warehouse and lake. To the platform these are
+    servers of the user's own, so that no command under test starts or stops any."""
+    mark = f"test_{uuid.uuid4().hex[:12]}"
+    database.ensure_databases(
+        services.model_copy(update={"mysql_database": mark, "dagster_database": f"{mark}_dagster"})
+    )
+    variables = {
+        "MYSQL_HOST": services.mysql_host,
+        "MYSQL_PORT": str(services.mysql_port),
+        "MYSQL_DATABASE": mark,
+        "TAG_PLATFORM_DAGSTER_DATABASE": f"{mark}_dagster",
+        "S3_ENDPOINT": services.s3_endpoint or "",
+        "TAG_PLATFORM_WAREHOUSE": f"s3://{services.bucket}/{mark}/warehouse",
+        "TAG_PLATFORM_LAKE": f"s3://{services.bucket}/{mark}/lake",
+        "TAG_PLATFORM_HOME": str(tmp_path / "home"),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    made = load_settings()
+    for name, value in made.environment().items():
+        monkeypatch.setenv(name, value)
+    yield made
+    with connect(replace(Database.of(made), name="")) as connection, connection.cursor() as cursor:
+        for name in (made.mysql_database, made.dagster_database):
+            cursor.execute(f"DROP DATABASE IF EXISTS `{name}`")
