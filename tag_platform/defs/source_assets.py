@@ -90,7 +90,7 @@ def refresh_source(
         partition=f"{table.partition}={raw.partition}" if table.partition else None,
         shards=shards,
         shard_count=settings.shards,
-        output=new_snapshot(settings.lake, f"source/{table.name}", context.run_id),
+        output=new_snapshot(settings.lake, f"source/{table.name}", context.run.run_id),
     )
     report = launcher.launch(context, plan)
     if not isinstance(report, SourceReport):

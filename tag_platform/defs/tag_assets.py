@@ -97,7 +97,7 @@ def tag_assets(catalog: Catalog, sources: Mapping[str, SourceTable], settings: S
                 yield from (c for c in tag_checks(key, broken, hits, before) if c.check_name in selected)
         if MERGED_KEY in context.selected_asset_keys:
             result = merge(context, launcher, catalog, shards, settings)
-            yield MaterializeResult(asset_key=MERGED_KEY, metadata=result, data_version=DataVersion(context.run_id))
+            yield MaterializeResult(asset_key=MERGED_KEY, metadata=result, data_version=DataVersion(context.run.run_id))
 
     return tags
 

@@ -87,7 +87,7 @@ def compute_tags(
         shards=shards,
         shard_count=settings.shards,
         users=users,
-        output=new_snapshot(settings.lake, "tags", context.run_id),
+        output=new_snapshot(settings.lake, "tags", context.run.run_id),
     )
     require_present([d for snapshot in plan.sources.values() for d in snapshot.directories], settings)
     report = launcher.launch(context, plan)
