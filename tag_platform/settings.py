@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     s3_endpoint_given: str | None = Field(None, validation_alias="S3_ENDPOINT")
     s3_access_key: str = Field("minioadmin", validation_alias="S3_ACCESS_KEY")
     s3_secret_key: SecretStr = Field(SecretStr("minioadmin"), validation_alias="S3_SECRET_KEY")
+    s3_port: Port = Field(9000, validation_alias="TAG_PLATFORM_S3_PORT")  # of the local object store
 
     spark_master_url: str | None = Field(None, validation_alias="SPARK_MASTER_URL")
     spark_remote: str | None = Field(None, validation_alias="SPARK_REMOTE")
@@ -100,7 +101,7 @@ class Settings(BaseSettings):
         """Address of the object store; None means AWS S3 itself."""
         if self.s3_endpoint_given or self.env != "local":
             return self.s3_endpoint_given
-        return "http://127.0.0.1:9000"
+        return f"http://127.0.0.1:{self.s3_port}"
 
     @property
     def runs_own_object_store(self) -> bool:
@@ -140,9 +141,15 @@ class Settings(BaseSettings):
         return {
             "DAGSTER_HOME": os.environ.get("DAGSTER_HOME") or str(CHECKOUT),
             "TAG_PLATFORM_HOME": str(self.home),
+            "TAG_PLATFORM_DAGSTER_STATE": str(self.home / "dagster"),
             "TAG_PLATFORM_DAGSTER_URL": self.dagster_mysql_url,
             "TAG_PLATFORM_CODE_SERVER_PORT": str(self.code_server_port),
         }
+
+    @classmethod
+    def variables(cls) -> list[str]:
+        """Names of all environment variables that are read here."""
+        return sorted(str(field.validation_alias) for field in cls.model_fields.values())
 
 
 def _as_uri(root: str) -> str:

@@ -28,7 +28,7 @@ TAGS_SCHEMA = "user_id string, tag_ids array<int>"
 
 
 def merge_tags(plan: MergeTags, spark: SparkSession, database: Database) -> MergeReport:
-    """Writes the changes `(user_id, before, after, entered, left)` at `plan.output` (`before` NULL for a new row), then the rows that
+    """Writes the changes at `plan.output` (`CHANGES_SCHEMA`; `before` is NULL for a new row), then the rows that
     differ into MySQL. A plan that was cut off anywhere is completed by running it again under a new output path."""
     started = time.monotonic()
     changes = reduce(
@@ -132,6 +132,7 @@ def _rows_after(database: Database, shards: list[int], plan: MergeTags) -> dict[
 
     def count() -> dict[int, int]:
         with transaction(database) as cursor:
+            values: list[str] | list[int]
             if plan.users is not None:
                 marks = ", ".join(["%s"] * len(plan.users))
                 where, values = f"user_id IN ({marks})", list(plan.users)

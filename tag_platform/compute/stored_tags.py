@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tag_platform.errors import TagPlatformError
 from tag_platform.mysql import Database, retrying, transaction
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 STORED_SCHEMA = "user_id string, before array<int>, as_written boolean"
 _ARROW_SCHEMA = pa.schema([("user_id", pa.string()), ("before", pa.list_(pa.int32())), ("as_written", pa.bool_())])
+Task = Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]
 ROWS_PER_TASK = 500_000
 USERS_PER_QUERY = 1_000
 
@@ -85,12 +88,10 @@ def _select(details: object) -> str:
     return f"SELECT user_id, CAST(tag_ids AS CHAR) AS tag_ids, {digest} AS digest FROM user_tags"  # noqa: S608
 
 
-def _range_reader(
-    database: Database, where: list[str], details: Mapping[int, Mapping[str, str]] | None
-) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _range_reader(database: Database, where: list[str], details: Mapping[int, Mapping[str, str]] | None) -> Task:
     select, parse = _select(details), _StoredRows(details)
 
-    def read(tasks: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def read(tasks: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import connectorx
 
         url = database.url("mysql")
@@ -107,13 +108,11 @@ def _range_reader(
     return read
 
 
-def _users_reader(
-    database: Database, chunks: list[list[str]], details: Mapping[int, Mapping[str, str]] | None
-) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _users_reader(database: Database, chunks: list[list[str]], details: Mapping[int, Mapping[str, str]] | None) -> Task:
     # connectorx takes no parameters, and user ids travel as parameters only: PyMySQL reads these.
     select, parse = _select(details), _StoredRows(details)
 
-    def read(tasks: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def read(tasks: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in tasks:
             for task in batch.column(0).to_pylist():
                 chunk = chunks[task]
@@ -133,7 +132,7 @@ def _users_reader(
 
 
 class _StoredRows:
-    """Turns what MySQL holds into `_ARROW_SCHEMA`. Users share few different sets of tags, so each text is parsed once."""
+    """Turns what MySQL holds into `_ARROW_SCHEMA`. Users share few sets of tags, so each text is parsed once."""
 
     def __init__(self, details: Mapping[int, Mapping[str, str]] | None) -> None:
         self._details = None if details is None else DetailsText(details)
@@ -141,29 +140,24 @@ class _StoredRows:
     def __call__(self, rows: pa.Table) -> Iterator[pa.RecordBatch]:
         for batch in rows.to_batches(max_chunksize=100_000):
             texts = batch.column("tag_ids").cast(pa.string()).dictionary_encode()
-            parsed = [parse_tag_ids(text) for text in texts.dictionary.to_pylist()]
-            if None in parsed:
-                user = batch.column("user_id")[texts.indices.to_pylist().index(parsed.index(None))].as_py()
-                raise TagPlatformError(
-                    f"user_tags: the row of user {user!r} holds tag_ids that are no list of whole numbers. "
-                    "Correct or delete it; nothing was written."
-                )
+            parsed: list[tuple[list[int], bool]] = []
+            for position, text in enumerate(texts.dictionary.to_pylist()):
+                found = parse_tag_ids(text)
+                if found is None:
+                    user = batch.column("user_id")[texts.indices.to_pylist().index(position)].as_py()
+                    raise TagPlatformError(
+                        f"user_tags: the row of user {user!r} holds tag_ids that are no list of whole numbers. "
+                        "Correct or delete it; nothing was written."
+                    )
+                parsed.append(found)
             tag_ids = pa.array([ids for ids, _ in parsed], pa.list_(pa.int32()))
             canonical = pa.array([ok for _, ok in parsed], pa.bool_()).take(texts.indices)
             if self._details is not None:
-                canonical = self._check_details(batch, texts, [ids for ids, _ in parsed], canonical)
+                expected = pa.array([self._details.crc32(ids) for ids, _ in parsed], pa.int64()).take(texts.indices)
+                same = pc.equal(batch.column("digest").cast(pa.int64()), expected)
+                canonical = pc.and_(canonical, pc.fill_null(same, False))
             columns = [batch.column("user_id").cast(pa.string()), tag_ids.take(texts.indices), canonical]
             yield pa.RecordBatch.from_arrays(columns, schema=_ARROW_SCHEMA)
-
-    def _check_details(
-        self, batch: pa.RecordBatch, texts: pa.DictionaryArray, parsed: list[list[int]], canonical: pa.Array
-    ) -> pa.Array:
-        import pyarrow.compute as pc
-
-        assert self._details is not None
-        expected = pa.array([self._details.crc32(ids) for ids in parsed], pa.int64()).take(texts.indices)
-        same = pc.equal(batch.column("digest").cast(pa.int64()), expected)
-        return pc.and_(canonical, pc.fill_null(same, False))
 
 
 def parse_tag_ids(text: str) -> tuple[list[int], bool] | None:
@@ -206,6 +200,4 @@ class DetailsText:
         return text
 
     def crc32(self, tag_ids: list[int]) -> int:
-        import zlib
-
         return zlib.crc32(self(tag_ids).encode())

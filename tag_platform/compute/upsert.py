@@ -7,13 +7,13 @@ between, or an earlier attempt had got through) is locked and merged anew from w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from tag_platform.compute.stored_tags import DetailsText, parse_tag_ids, tag_ids_text
+from tag_platform.compute.stored_tags import DetailsText, Task, parse_tag_ids, tag_ids_text
 from tag_platform.errors import TagPlatformError
 from tag_platform.mysql import Database, connect, retrying
 from tag_platform.shards import shard_of
@@ -83,8 +83,8 @@ def write_changes(
 
 def _writer(
     database: Database, details: DetailsText, removable: Mapping[int, frozenset[int]], shard_count: int
-) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+) -> Task:
+    def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         connection: Any = None
         counts: dict[int, list[int]] = {}
 

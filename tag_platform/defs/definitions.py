@@ -1,8 +1,8 @@
 """The code location: definitions built from the tag catalog, the source catalog and the settings.
 
-`build_definitions` makes a fresh `Definitions` from parts. `definitions` is what Dagster loads: the tags as MySQL has them when
-the code location is loaded (or the last good ones), handed on to each run, so that a run sees one catalog from start to
-end and needs no database to import this.
+`build_definitions` makes a fresh `Definitions` from parts. `definitions` is what Dagster loads: the tags as MySQL has
+them when the code location is loaded (or the last good ones), handed on to each run, so that a run sees one catalog from
+start to end and needs no database to import this.
 """
 
 from __future__ import annotations

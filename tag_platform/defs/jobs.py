@@ -47,7 +47,7 @@ def tag_all_job(settings: Settings) -> UnresolvedAssetJobDefinition:
         tags=range_tags(list(range(settings.shards))),
         selection=AssetSelection.all(),
         executor_def=in_process_executor,
-        description="Sources, tags and the merge. Select some tag assets (with merged_user_tags) to compute only these.",
+        description="Sources, tags and the merge. Select some tag assets, with merged_user_tags, for only these.",
     )
 
 

@@ -13,7 +13,7 @@ from pydantic import PrivateAttr
 from tag_platform.compute.engine import EmbeddedEngine, engine_name, spark_config
 from tag_platform.compute.plan import EvaluateTags, MergeTags, ShardSource
 from tag_platform.compute.report import Report
-from tag_platform.errors import BadInput
+from tag_platform.dates import parse_date
 from tag_platform.mysql import Database
 from tag_platform.settings import Settings, load_settings
 
@@ -83,13 +83,3 @@ class RunOptions(ConfigurableResource[Any]):
         record = context.instance.get_run_record_by_id(context.run_id)
         started = (record.start_time or record.create_timestamp.timestamp()) if record else time.time()
         return datetime.fromtimestamp(started, settings.zone).date()
-
-
-def parse_date(text: str) -> date:
-    """Reads YYYY-MM-DD. Raises `BadInput` for anything else."""
-    try:
-        if len(text) != 10:
-            raise ValueError
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise BadInput(f"{text!r} is no date; write YYYY-MM-DD.") from error

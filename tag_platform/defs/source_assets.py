@@ -39,8 +39,8 @@ def _source_asset(table: SourceTable, settings: Settings) -> AssetsDefinition:
         group_name="sources",
         kinds={"parquet", "pyspark"},
         description=(
-            f"Snapshot of the raw table `{table.path or table.catalog}`, divided by user shard. Unchanged files are not "
-            "copied again; rows without a usable user id are set aside and counted."
+            f"Snapshot of the raw table `{table.path or table.catalog}`, divided by user shard. Unchanged files "
+            "are not copied again; rows without a usable user id are set aside and counted."
         ),
         metadata={"columns": MetadataValue.json(table.columns)},
         code_version=FORMAT,
