@@ -77,4 +77,7 @@ def _read(database: Database, where: str, values: tuple[Any, ...]) -> list[Merge
             return list(cursor.fetchall())
 
     rows = retrying(read, "reading the ledger of merges")
-    return [Merge(*row[:5], tuple(json.loads(row[5])), *row[6:]) for row in rows]
+    return [
+        Merge(merge_id, run_id, undoes, path, shard_count, tuple(json.loads(shards)), started, finished)
+        for merge_id, run_id, undoes, path, shard_count, shards, started, finished in rows
+    ]

@@ -39,13 +39,13 @@ class ShardLocks:
 
     def __init__(self, connection: Any, names: list[str]) -> None:
         self._connection = connection
-        self._names = names
+        self.names = names
 
     def check(self) -> None:
         """Raises `LockLost` unless every lock is still ours."""
         try:
             with self._connection.cursor() as cursor:
-                for name in self._names:
+                for name in self.names:
                     cursor.execute("SELECT IS_USED_LOCK(%s) = CONNECTION_ID()", (name,))
                     if cursor.fetchone()[0] != 1:
                         raise LockLost(f"The lock {name} was lost during the merge. Start the run again.")
