@@ -81,7 +81,7 @@ def _failure(result: ExecuteInProcessResult) -> TagPlatformError:
     for event in result.all_events:
         if event.is_step_failure:
             info = event.step_failure_data.error
-            while info is not None and info.cause is not None:
+            while info is not None and info.cls_name is not None and info.cls_name.startswith("Dagster"):
                 info = info.cause
             if info is None:
                 continue

@@ -80,6 +80,6 @@ class RunOptions(ConfigurableResource[Any]):
         for every step of a run. Raises `BadInput` for anything but YYYY-MM-DD."""
         if self.as_of is not None:
             return parse_date(self.as_of)
-        record = context.instance.get_run_record_by_id(context.run_id)
+        record = context.instance.get_run_record_by_id(context.run.run_id)
         started = (record.start_time or record.create_timestamp.timestamp()) if record else time.time()
         return datetime.fromtimestamp(started, settings.zone).date()

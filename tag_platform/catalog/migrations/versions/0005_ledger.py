@@ -3,8 +3,8 @@
 from alembic import op
 from sqlalchemy import text
 
-revision = "0003_ledger"
-down_revision = "0002_first_tags"
+revision = "0005_ledger"
+down_revision = "0004_idempotency"
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS tag_merges (
