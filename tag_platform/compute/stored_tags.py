@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tag_platform.compute.account import ROWS
 from tag_platform.errors import TagPlatformError
 from tag_platform.mysql import Database, retrying, transaction
 from tag_platform.shards import slots_of
@@ -41,15 +42,17 @@ def read_stored(
     `before` is sorted and distinct. `as_written` is FALSE where the stored text is not what the platform writes:
     unsorted or doubled ids, or (with `details` given, by tag id) other details. A row whose `tag_ids` is no list of
     whole numbers fails the read: what it means is unknown.
+
+    Beside them come rows without a user, which hold the counts of what was read: see `account`.
     """
     if users is not None:
         parts = sorted(users)
         chunks = [parts[i : i + USERS_PER_QUERY] for i in range(0, len(parts), USERS_PER_QUERY)]
-        read = _users_reader(database, chunks, details)
+        read = _users_reader(database, chunks, details, shard_count)
         tasks = len(chunks)
     else:
         where = _ranges(database, shards, shard_count)
-        read = _range_reader(database, where, details)
+        read = _range_reader(database, where, details, shard_count)
         tasks = len(where)
     if not tasks:
         return spark.createDataFrame([], STORED_SCHEMA)
@@ -85,16 +88,19 @@ def _ranges(database: Database, shards: Collection[int], shard_count: int) -> li
 
 def _select(details: object) -> str:
     digest = "CRC32(tag_details)" if details is not None else "0"
-    return f"SELECT user_id, CAST(tag_ids AS CHAR) AS tag_ids, {digest} AS digest FROM user_tags"  # noqa: S608
+    return f"SELECT user_id, CAST(tag_ids AS CHAR) AS tag_ids, {digest} AS digest, shard_slot FROM user_tags"  # noqa: S608
 
 
-def _range_reader(database: Database, where: list[str], details: Mapping[int, Mapping[str, str]] | None) -> Task:
-    select, parse = _select(details), _StoredRows(details)
+def _range_reader(
+    database: Database, where: list[str], details: Mapping[int, Mapping[str, str]] | None, shard_count: int
+) -> Task:
+    select = _select(details)
 
     def read(tasks: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import connectorx
 
         url = database.url("mysql")
+        parse = _StoredRows(details, shard_count)
         for batch in tasks:
             for task in batch.column(0).to_pylist():
                 query = f"{select} WHERE {where[task]}"
@@ -104,15 +110,19 @@ def _range_reader(database: Database, where: list[str], details: Mapping[int, Ma
 
                 # connectorx says RuntimeError for whatever went wrong, a lost connection included.
                 yield from parse(retrying(fetch, "reading user_tags", also=(RuntimeError,)))
+        yield parse.counts()
 
     return read
 
 
-def _users_reader(database: Database, chunks: list[list[str]], details: Mapping[int, Mapping[str, str]] | None) -> Task:
+def _users_reader(
+    database: Database, chunks: list[list[str]], details: Mapping[int, Mapping[str, str]] | None, shard_count: int
+) -> Task:
     # connectorx takes no parameters, and user ids travel as parameters only: PyMySQL reads these.
-    select, parse = _select(details), _StoredRows(details)
+    select = _select(details)
 
     def read(tasks: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        parse = _StoredRows(details, shard_count)
         for batch in tasks:
             for task in batch.column(0).to_pylist():
                 chunk = chunks[task]
@@ -123,18 +133,22 @@ def _users_reader(database: Database, chunks: list[list[str]], details: Mapping[
                         return list(cursor.fetchall())
 
                 rows = retrying(fetch, "reading user_tags")
-                columns = list(zip(*rows, strict=True)) or [(), (), ()]
-                types = (pa.string(), pa.string(), pa.int64())
+                columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
+                types = (pa.string(), pa.string(), pa.int64(), pa.int64())
                 arrays = [pa.array(column, type=kind) for column, kind in zip(columns, types, strict=True)]
-                yield from parse(pa.table(arrays, names=["user_id", "tag_ids", "digest"]))
+                yield from parse(pa.table(arrays, names=["user_id", "tag_ids", "digest", "shard_slot"]))
+        yield parse.counts()
 
     return read
 
 
 class _StoredRows:
-    """Turns what MySQL holds into `_ARROW_SCHEMA`. Users share few sets of tags, so each text is parsed once."""
+    """Turns what MySQL holds into `_ARROW_SCHEMA`. Users share few sets of tags, so each text is parsed once,
+    and counted once per shard and batch."""
 
-    def __init__(self, details: Mapping[int, Mapping[str, str]] | None) -> None:
+    def __init__(self, details: Mapping[int, Mapping[str, str]] | None, shard_count: int) -> None:
+        self._shard_count = shard_count
+        self._counts: dict[tuple[int, int], int] = {}
         self._details = None if details is None else DetailsText(details)
 
     def __call__(self, rows: pa.Table) -> Iterator[pa.RecordBatch]:
@@ -150,6 +164,7 @@ class _StoredRows:
                         "Correct or delete it; nothing was written."
                     )
                 parsed.append(found)
+            self._count(batch, texts, [ids for ids, _ in parsed])
             tag_ids = pa.array([ids for ids, _ in parsed], pa.list_(pa.int32()))
             canonical = pa.array([ok for _, ok in parsed], pa.bool_()).take(texts.indices)
             if self._details is not None:
@@ -158,6 +173,26 @@ class _StoredRows:
                 canonical = pc.and_(canonical, pc.fill_null(same, False))
             columns = [batch.column("user_id").cast(pa.string()), tag_ids.take(texts.indices), canonical]
             yield pa.RecordBatch.from_arrays(columns, schema=_ARROW_SCHEMA)
+
+    def counts(self) -> pa.RecordBatch:
+        """The counts of everything read so far, as rows without a user."""
+        entries = [[shard, tag_id, n] for (shard, tag_id), n in sorted(self._counts.items())]
+        columns = [
+            pa.nulls(len(entries), pa.string()),
+            pa.array(entries, pa.list_(pa.int32())),
+            pa.nulls(len(entries), pa.bool_()),
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=_ARROW_SCHEMA)
+
+    def _count(self, batch: pa.RecordBatch, texts: pa.DictionaryArray, parsed: list[list[int]]) -> None:
+        import numpy as np
+
+        shards = batch.column("shard_slot").to_numpy(zero_copy_only=False).astype("int64") % self._shard_count
+        pairs = np.bincount(shards * len(parsed) + texts.indices.to_numpy(zero_copy_only=False))
+        for pair in np.flatnonzero(pairs):
+            shard, text = divmod(int(pair), len(parsed))
+            for tag_id in (ROWS, *parsed[text]):
+                self._counts[shard, tag_id] = self._counts.get((shard, tag_id), 0) + int(pairs[pair])
 
 
 def parse_tag_ids(text: str) -> tuple[list[int], bool] | None:

@@ -86,6 +86,7 @@ def tag_users_job(catalog: Catalog, sources: Mapping[str, SourceTable], settings
             users=users,
             shard_count=settings.shards,
             output=new_snapshot(settings.lake, "merged_user_tags", context.run.run_id),
+            run_id=context.run.run_id,
         )
         report = run_merge(context, launcher, plan, settings)
         context.add_output_metadata(

@@ -45,6 +45,7 @@ def merge(
         check_details=any(s not in before or before[s].metadata["details"] != details for s in shards),
         shard_count=settings.shards,
         output=new_snapshot(settings.lake, "merged_user_tags", context.run.run_id),
+        run_id=context.run.run_id,
     )
     report = run_merge(context, launcher, plan, settings)
     taken = {
