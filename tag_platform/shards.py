@@ -31,14 +31,12 @@ def slots_of(shards: Iterable[int], count: int) -> list[int]:
 
 
 def parse_shards(text: str, count: int) -> list[int]:
-    """Reads "3", "0-3" or "0,2,5-7" into ascending shard numbers. Raises `BadInput` for anything else."""
-    chosen: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise BadInput(f"Shards {text!r} cannot be read; write a number, a range or both, such as 0-3 or 0,2,5.")
-        low, high = int(first), int(last or first)
-        if low > high or high >= count:
-            raise BadInput(f"Shards {part.strip()!r} do not exist: there are {count}, numbered 0 to {count - 1}.")
-        chosen.update(range(low, high + 1))
-    return sorted(chosen)
+    """Reads "3" or "0-3" into ascending shard numbers. Raises `BadInput` for anything else: a run is for one shard or
+    for one range of them."""
+    first, dash, last = text.partition("-")
+    if not (first.isascii() and first.isdecimal()) or (dash and not (last.isascii() and last.isdecimal())):
+        raise BadInput(f"Shards {text!r} cannot be read; write a number or a range, such as 3 or 0-3.")
+    low, high = int(first), int(last or first)
+    if low > high or high >= count:
+        raise BadInput(f"Shards {text!r} do not exist: there are {count}, numbered 0 to {count - 1}.")
+    return list(range(low, high + 1))
