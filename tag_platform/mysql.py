@@ -73,7 +73,8 @@ class Database:
 
 def connect(database: Database, **options: Any) -> Connection[Any]:
     """Opens a connection in UTC, utf8mb4 and READ COMMITTED (no gap locks, so parallel writers do not deadlock on
-    users that do not exist yet). Raises `TagPlatformError` that says which door was closed and which setting opens it."""
+    users that do not exist yet). Raises `Unreachable`, which says which door was closed
+    and which setting opens it."""
     try:
         connection = pymysql.connect(
             host=database.host,
@@ -103,7 +104,8 @@ class Unreachable(TagPlatformError):
             ER.ACCESS_DENIED_ERROR: "user or password is wrong (MYSQL_USER, MYSQL_PASSWORD)",
             ER.DBACCESS_DENIED_ERROR: "the user has no rights on this database (MYSQL_USER, MYSQL_DATABASE)",
             ER.BAD_DB_ERROR: "the database does not exist (MYSQL_DATABASE); `tag-platform init` creates it",
-            CR.CR_CONN_HOST_ERROR: "nothing answers there (MYSQL_HOST, MYSQL_PORT); `tag-platform up` starts the local one",
+            CR.CR_CONN_HOST_ERROR: "nothing answers there (MYSQL_HOST, MYSQL_PORT);"
+            " `tag-platform up` starts the local one",
         }
         super().__init__(f"Database {database.address}: {hints.get(self.code, cause)}.")
 
@@ -126,10 +128,11 @@ def retrying(
     from `first_wait` seconds, with jitter: about 10 s in all) or an error of `also`. Any other error, and the last one,
     is raised as it is.
     """
+    retryable: tuple[type[Exception], ...] = (pymysql.err.Error, Unreachable, *also)
     for attempt in range(1, attempts + 1):
         try:
             return action()
-        except (pymysql.err.Error, Unreachable, *also) as error:
+        except retryable as error:
             # InterfaceError(0, '') is what PyMySQL says of a connection that is closed already.
             lost = isinstance(error, (pymysql.err.InterfaceError, *also))
             if attempt == attempts or not (lost or error_code(error) in RETRYABLE):

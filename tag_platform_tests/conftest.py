@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 
 from infra.local import database, deployment, object_store
 from infra.local.ports import free_block
+from tag_platform.catalog.migrate import migrate
 from tag_platform.mysql import Database, connect
 from tag_platform.settings import Settings, load_settings
 
@@ -57,7 +59,23 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 
 @pytest.fixture
-def settings(services: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+def settings(services: Settings, tmp_path: Path) -> Iterator[Settings]:
+    """Settings of an empty platform for one test; see `_own_settings`."""
+    with _own_settings(services, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def module_settings(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The same for all tests of a module, with the schema and the eight first tags in place. Four shards: fewer events
+    than by default, since these tests are many runs."""
+    with _own_settings(services, tmp_path_factory.mktemp("module"), TAG_PLATFORM_SHARDS="4") as made:
+        migrate(made)
+        yield made
+
+
+@contextmanager
+def _own_settings(services: Settings, folder: Path, **more: str) -> Iterator[Settings]:
     """Settings, in the environment too, with fresh databases and an empty warehouse and lake. To the platform these are
     servers of the user's own, so that no command under test starts or stops any."""
     mark = f"test_{uuid.uuid4().hex[:12]}"
@@ -72,14 +90,16 @@ def settings(services: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "S3_ENDPOINT": services.s3_endpoint or "",
         "TAG_PLATFORM_WAREHOUSE": f"s3://{services.bucket}/{mark}/warehouse",
         "TAG_PLATFORM_LAKE": f"s3://{services.bucket}/{mark}/lake",
-        "TAG_PLATFORM_HOME": str(tmp_path / "home"),
+        "TAG_PLATFORM_HOME": str(folder / "home"),
+        **more,
     }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    made = load_settings()
-    for name, value in made.environment().items():
-        monkeypatch.setenv(name, value)
-    yield made
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        made = load_settings()
+        for name, value in made.environment().items():
+            patch.setenv(name, value)
+        yield made
     with connect(replace(Database.of(made), name="")) as connection, connection.cursor() as cursor:
         for name in (made.mysql_database, made.dagster_database):
             cursor.execute(f"DROP DATABASE IF EXISTS `{name}`")

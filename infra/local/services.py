@@ -19,7 +19,7 @@ PASSED_ON = ("AWS_", "SPARK_", "JAVA_HOME", "DAGSTER_", "SSL_CERT_", "REQUESTS_C
 
 def programs(settings: Settings) -> list[Program]:
     """Every program that these settings ask for. An own database or object store is not among them."""
-    return [*storage_programs(settings), *dagster_programs(settings)]
+    return [*storage_programs(settings), *dagster_programs(settings), gateway_program(settings)]
 
 
 def storage_programs(settings: Settings) -> list[Program]:
@@ -70,6 +70,19 @@ def dagster_programs(settings: Settings) -> list[Program]:
             stop_seconds=30,
         ),
     ]
+
+
+def gateway_program(settings: Settings) -> Program:
+    """The REST gateway."""
+    return Program(
+        name="gateway",
+        argv=(sys.executable, "-m", "tag_platform.gateway"),
+        ports=(ServicePort(settings.api_port, "API_PORT", "the REST gateway"),),
+        environment=_environment(settings),
+        address=f"http://{settings.api_host}:{settings.api_port}",
+        stage=3,
+        ready=lambda: None if answers(settings.api_port) else "the gateway is still starting",
+    )
 
 
 def _script(name: str) -> str:

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
 VERSION_TABLE = "tag_platform_version"
 LOCK = "tag_platform.migrate"
-TABLES = ("user_tags", "tag_rules", "tag_definition", "tag_category", VERSION_TABLE)
+TABLES = (
+    "gateway_request",
+    "tag_merges",
+    "user_tags",
+    "tag_rules",
+    "tag_definition",
+    "tag_category",
+    VERSION_TABLE,
+)
 
 
 def migrate(settings: Settings, reset: bool = False) -> list[str]:

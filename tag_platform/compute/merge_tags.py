@@ -6,61 +6,121 @@ with the tags before and after; only then are its rows written, and no others.
 
 from __future__ import annotations
 
+import logging
 import time
+from collections import Counter
 from functools import reduce
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from tag_platform.compute.account import ACCOUNT, ROWS, Difference, counts_of, differences, mismatch
+from tag_platform.compute.ledger import close_merge, open_merge
+from tag_platform.compute.locks import LockLost, ShardLocks, shard_locks
 from tag_platform.compute.plan import ComputedTags, MergeShards, MergeTags
 from tag_platform.compute.report import MergeReport
-from tag_platform.compute.snapshots import read_all, read_snapshot, shard_name, write_by_shard
+from tag_platform.compute.snapshots import count_by_shard, read_all, read_snapshot, shard_name, write_by_shard
 from tag_platform.compute.stored_tags import read_stored
 from tag_platform.compute.upsert import Written, write_changes
-from tag_platform.mysql import Database, retrying, transaction
-from tag_platform.shards import slots_of
+from tag_platform.mysql import Database
+from tag_platform.shards import shard_key
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
+log = logging.getLogger(__name__)
 CHANGES_SCHEMA = "user_id string, before array<int>, after array<int>, entered array<int>, `left` array<int>"
 TAGS_SCHEMA = "user_id string, tag_ids array<int>"
 
 
 def merge_tags(plan: MergeTags, spark: SparkSession, database: Database) -> MergeReport:
-    """Writes the changes `(user_id, before, after, entered, left)` at `plan.output` (`before` NULL for a new row), then the rows that
-    differ into MySQL. A plan that was cut off anywhere is completed by running it again under a new output path."""
+    """Writes the changes `(user_id, before, after, entered, left)` at `plan.output` (`before` NULL for a new row), then
+    the rows that differ into MySQL, and proves by counting that the table holds what the account says.
+
+    Holds the locks of the plan's shards from the first reading to the last count. Where the count does not come out
+    even, or the locks were lost, the merge is done once more (under `<output>-again`): somebody may have written in
+    between. Raises `AccountMismatch` or `LockLost` where that did not help. A plan that was cut off anywhere is
+    completed by running it again under a new output path.
+    """
+    shards = sorted(shard for group in plan.groups for shard in group.shards)
+    with shard_locks(database, shards, plan.shard_count) as locks:
+        try:
+            report, uneven = _merge_once(plan, shards, spark, database, locks)
+            if not uneven:
+                return report
+            log.warning("the account of user_tags is not even, merging once more:\n%s", "\n".join(map(str, uneven)))
+            disturbed = tuple(map(str, uneven))
+        except LockLost as error:
+            log.warning("%s Merging once more.", error)
+            disturbed = (str(error),)
+    again = plan.model_copy(update={"output": f"{plan.output}-again"})
+    with shard_locks(database, shards, plan.shard_count) as locks:
+        report, uneven = _merge_once(again, shards, spark, database, locks)
+    if uneven:
+        raise mismatch(uneven)
+    return report.model_copy(update={"disturbed": disturbed})
+
+
+def _merge_once(
+    plan: MergeTags, shards: list[int], spark: SparkSession, database: Database, locks: ShardLocks
+) -> tuple[MergeReport, list[Difference]]:
     started = time.monotonic()
     changes = reduce(
         lambda left, right: left.union(right), [_changes(plan, group, spark, database) for group in plan.groups]
     )
-    write_by_shard(changes.withColumn("shard", shard_name(F.col("user_id"), plan.shard_count)), plan.output)
+    shard = F.when(F.col("user_id").isNull(), F.lit(ACCOUNT)).otherwise(shard_name(F.col("user_id"), plan.shard_count))
+    write_by_shard(changes.withColumn("shard", shard), plan.output)
     compared = time.monotonic()
     kept = read_all(spark, f"{CHANGES_SCHEMA}, shard string", plan.output)
-    entered, left = _count_moves(kept)
+    before = counts_of(kept.where(F.col("shard") == ACCOUNT))
+    kept = kept.where(F.col("shard") != ACCOUNT)
+    entered, left, new_rows = _count_moves(kept)
     counted = time.monotonic()
-    written = Written.none()
-    if entered or left or not kept.isEmpty():
+    written, after = Written(), before
+    touched = count_by_shard(kept)
+    if touched:
+        locks.check()
+        merge_id = open_merge(database, plan.run_id, plan.output, shards, plan.shard_count)
         rows = kept.select("user_id", "before", "after")
         removable = {
             group_shard: group.owned | set(plan.retired) for group in plan.groups for group_shard in group.shards
         }
         written = write_changes(rows, database, plan.details, removable, plan.shard_count)
-    shards = sorted(shard for group in plan.groups for shard in group.shards)
-    after = _rows_after(database, shards, plan)
-    return MergeReport(
+        locks.check()
+        close_merge(database, merge_id)
+        stored = read_stored(spark, database, shards, plan.shard_count, users=plan.users)
+        after = counts_of(stored.where(F.col("user_id").isNull()))
+    moved_in = {(shard, ROWS): n for shard, n in new_rows.items()} | _flat(entered)
+    for key, n in written.shifted.items():
+        moved_in[key] = moved_in.get(key, 0) + n
+    report = MergeReport(
         path=plan.output,
         inserted={shard: written.inserted.get(shard, 0) for shard in shards},
         updated={shard: written.updated.get(shard, 0) for shard in shards},
-        unchanged={
-            shard: max(0, after.get(shard, 0) - written.inserted.get(shard, 0) - written.updated.get(shard, 0))
-            for shard in shards
-        },
+        unchanged={shard: after[shard, ROWS] - touched.get(shard_key(shard), 0) for shard in shards},
         entered=entered,
         left=left,
         rivals=written.rivals,
-        seconds={"compare": compared - started, "count": counted - compared, "write": time.monotonic() - counted},
+        before=_by_tag(before),
+        after=_by_tag(after),
+        seconds={
+            "compare": compared - started,
+            "count": counted - compared,
+            "write": time.monotonic() - counted,
+        },
     )
+    return report, differences(before, moved_in, _flat(left), after)
+
+
+def _flat(moves: dict[int, dict[int, int]]) -> dict[tuple[int, int], int]:
+    return {(shard, tag_id): n for tag_id, by_shard in moves.items() for shard, n in by_shard.items()}
+
+
+def _by_tag(counts: Counter[tuple[int, int]]) -> dict[int, dict[int, int]]:
+    found: dict[int, dict[int, int]] = {}
+    for (shard, tag_id), n in sorted(counts.items()):
+        found.setdefault(tag_id, {})[shard] = n
+    return found
 
 
 def _changes(plan: MergeTags, group: MergeShards, spark: SparkSession, database: Database) -> DataFrame:
@@ -80,7 +140,8 @@ def _changes(plan: MergeTags, group: MergeShards, spark: SparkSession, database:
     after = F.array_sort(F.concat(kept, F.coalesce(F.col("computed"), _no_tags()))).alias("after")
     merged = joined.select("user_id", "before", after, "as_written")
     is_new = F.col("before").isNull() & (F.size("after") > 0)
-    differs = is_new | (F.col("before") != F.col("after")) | ~F.coalesce(F.col("as_written"), F.lit(True))
+    counts = F.col("user_id").isNull()  # rows without a user: see `account`
+    differs = counts | is_new | (F.col("before") != F.col("after")) | ~F.coalesce(F.col("as_written"), F.lit(True))
     entered = _missing_from("after", "before").alias("entered")
     return merged.where(differs).select(
         "user_id", "before", "after", entered, _missing_from("before", "after").alias("left")
@@ -115,8 +176,11 @@ def _computed(group: MergeShards, spark: SparkSession) -> DataFrame:
     return together.groupBy("user_id").agg(F.flatten(F.collect_list("computed")).alias("computed"))
 
 
-def _count_moves(changes: DataFrame) -> tuple[dict[int, dict[int, int]], dict[int, dict[int, int]]]:
-    """Users who entered and who left each tag, per shard, counted in the snapshot of the changes."""
+def _count_moves(
+    changes: DataFrame,
+) -> tuple[dict[int, dict[int, int]], dict[int, dict[int, int]], dict[int, int]]:
+    """Users who entered and who left each tag, per shard, and new rows per shard, counted in the snapshot of the
+    changes."""
     moves: list[dict[int, dict[int, int]]] = []
     for direction in ("entered", "left"):
         rows = changes.select("shard", F.explode(direction).alias("tag_id")).groupBy("shard", "tag_id")
@@ -124,25 +188,5 @@ def _count_moves(changes: DataFrame) -> tuple[dict[int, dict[int, int]], dict[in
         for row in rows.agg(F.count("*").alias("n")).collect():
             counts.setdefault(row["tag_id"], {})[int(row["shard"])] = row["n"]
         moves.append(counts)
-    return moves[0], moves[1]
-
-
-def _rows_after(database: Database, shards: list[int], plan: MergeTags) -> dict[int, int]:
-    """Rows of `user_tags` per shard after the merge (of the plan's users alone, where it has users)."""
-
-    def count() -> dict[int, int]:
-        with transaction(database) as cursor:
-            if plan.users is not None:
-                marks = ", ".join(["%s"] * len(plan.users))
-                where, values = f"user_id IN ({marks})", list(plan.users)
-            else:
-                slots = slots_of(shards, plan.shard_count)
-                where, values = f"shard_slot IN ({', '.join(['%s'] * len(slots))})", slots
-            statement = f"SELECT shard_slot, COUNT(*) FROM user_tags WHERE {where} GROUP BY shard_slot"  # noqa: S608
-            cursor.execute(statement, values)
-            rows: dict[int, int] = {}
-            for slot, n in cursor.fetchall():
-                rows[slot % plan.shard_count] = rows.get(slot % plan.shard_count, 0) + n
-            return rows
-
-    return retrying(count, "counting user_tags")
+    new_rows = count_by_shard(changes.where(F.col("before").isNull()))
+    return moves[0], moves[1], {int(shard): n for shard, n in new_rows.items()}

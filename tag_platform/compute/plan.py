@@ -87,6 +87,7 @@ class MergeTags(_Plan):
     """Bring `user_tags` to what was computed. `details` are the entries of `tag_details` by tag id.
 
     With `check_details` stored details are compared too (needed only where definitions changed since the last merge).
+    `run_id` is the run that the ledger of merges will name.
     """
 
     kind: Literal["merge_tags"] = "merge_tags"
@@ -97,6 +98,7 @@ class MergeTags(_Plan):
     users: tuple[str, ...] | None = None
     shard_count: int
     output: str
+    run_id: str = ""
 
 
 Plan = Annotated[ShardSource | EvaluateTags | MergeTags, Field(discriminator="kind")]

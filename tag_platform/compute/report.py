@@ -35,7 +35,9 @@ class TagsReport(_Report):
 
 class MergeReport(_Report):
     """Per shard: rows `inserted`, `updated` and `unchanged`; per tag and shard: users who `entered` and `left`.
-    `rivals` counts rows that somebody else changed between our reading and our writing, and that were merged anew."""
+    `rivals` counts rows that somebody else changed between our reading and our writing, and that were merged anew.
+    `before` and `after` are the users per tag and shard, both counted in the table. `disturbed` says where they did not
+    come out even the first time, because somebody else wrote in between."""
 
     kind: Literal["merge_tags"] = "merge_tags"
     inserted: dict[int, int]
@@ -44,6 +46,9 @@ class MergeReport(_Report):
     entered: dict[int, dict[int, int]]
     left: dict[int, dict[int, int]]
     rivals: int = 0
+    before: dict[int, dict[int, int]] = Field(default_factory=dict)
+    after: dict[int, dict[int, int]] = Field(default_factory=dict)
+    disturbed: tuple[str, ...] = ()
 
 
 Report = SourceReport | TagsReport | MergeReport

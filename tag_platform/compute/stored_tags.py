@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from tag_platform.compute.account import ROWS
 from tag_platform.errors import TagPlatformError
 from tag_platform.mysql import Database, retrying, transaction
 from tag_platform.shards import slots_of
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 STORED_SCHEMA = "user_id string, before array<int>, as_written boolean"
 _ARROW_SCHEMA = pa.schema([("user_id", pa.string()), ("before", pa.list_(pa.int32())), ("as_written", pa.bool_())])
+Task = Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]
 ROWS_PER_TASK = 500_000
 USERS_PER_QUERY = 1_000
 
@@ -38,15 +42,17 @@ def read_stored(
     `before` is sorted and distinct. `as_written` is FALSE where the stored text is not what the platform writes:
     unsorted or doubled ids, or (with `details` given, by tag id) other details. A row whose `tag_ids` is no list of
     whole numbers fails the read: what it means is unknown.
+
+    Beside them come rows without a user, which hold the counts of what was read: see `account`.
     """
     if users is not None:
         parts = sorted(users)
         chunks = [parts[i : i + USERS_PER_QUERY] for i in range(0, len(parts), USERS_PER_QUERY)]
-        read = _users_reader(database, chunks, details)
+        read = _users_reader(database, chunks, details, shard_count)
         tasks = len(chunks)
     else:
         where = _ranges(database, shards, shard_count)
-        read = _range_reader(database, where, details)
+        read = _range_reader(database, where, details, shard_count)
         tasks = len(where)
     if not tasks:
         return spark.createDataFrame([], STORED_SCHEMA)
@@ -82,18 +88,19 @@ def _ranges(database: Database, shards: Collection[int], shard_count: int) -> li
 
 def _select(details: object) -> str:
     digest = "CRC32(tag_details)" if details is not None else "0"
-    return f"SELECT user_id, CAST(tag_ids AS CHAR) AS tag_ids, {digest} AS digest FROM user_tags"  # noqa: S608
+    return f"SELECT user_id, CAST(tag_ids AS CHAR) AS tag_ids, {digest} AS digest, shard_slot FROM user_tags"  # noqa: S608
 
 
 def _range_reader(
-    database: Database, where: list[str], details: Mapping[int, Mapping[str, str]] | None
-) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    select, parse = _select(details), _StoredRows(details)
+    database: Database, where: list[str], details: Mapping[int, Mapping[str, str]] | None, shard_count: int
+) -> Task:
+    select = _select(details)
 
-    def read(tasks: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def read(tasks: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import connectorx
 
         url = database.url("mysql")
+        parse = _StoredRows(details, shard_count)
         for batch in tasks:
             for task in batch.column(0).to_pylist():
                 query = f"{select} WHERE {where[task]}"
@@ -103,17 +110,19 @@ def _range_reader(
 
                 # connectorx says RuntimeError for whatever went wrong, a lost connection included.
                 yield from parse(retrying(fetch, "reading user_tags", also=(RuntimeError,)))
+        yield parse.counts()
 
     return read
 
 
 def _users_reader(
-    database: Database, chunks: list[list[str]], details: Mapping[int, Mapping[str, str]] | None
-) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    database: Database, chunks: list[list[str]], details: Mapping[int, Mapping[str, str]] | None, shard_count: int
+) -> Task:
     # connectorx takes no parameters, and user ids travel as parameters only: PyMySQL reads these.
-    select, parse = _select(details), _StoredRows(details)
+    select = _select(details)
 
-    def read(tasks: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def read(tasks: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        parse = _StoredRows(details, shard_count)
         for batch in tasks:
             for task in batch.column(0).to_pylist():
                 chunk = chunks[task]
@@ -124,46 +133,66 @@ def _users_reader(
                         return list(cursor.fetchall())
 
                 rows = retrying(fetch, "reading user_tags")
-                columns = list(zip(*rows, strict=True)) or [(), (), ()]
-                types = (pa.string(), pa.string(), pa.int64())
+                columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
+                types = (pa.string(), pa.string(), pa.int64(), pa.int64())
                 arrays = [pa.array(column, type=kind) for column, kind in zip(columns, types, strict=True)]
-                yield from parse(pa.table(arrays, names=["user_id", "tag_ids", "digest"]))
+                yield from parse(pa.table(arrays, names=["user_id", "tag_ids", "digest", "shard_slot"]))
+        yield parse.counts()
 
     return read
 
 
 class _StoredRows:
-    """Turns what MySQL holds into `_ARROW_SCHEMA`. Users share few different sets of tags, so each text is parsed once."""
+    """Turns what MySQL holds into `_ARROW_SCHEMA`. Users share few sets of tags, so each text is parsed once,
+    and counted once per shard and batch."""
 
-    def __init__(self, details: Mapping[int, Mapping[str, str]] | None) -> None:
+    def __init__(self, details: Mapping[int, Mapping[str, str]] | None, shard_count: int) -> None:
+        self._shard_count = shard_count
+        self._counts: dict[tuple[int, int], int] = {}
         self._details = None if details is None else DetailsText(details)
 
     def __call__(self, rows: pa.Table) -> Iterator[pa.RecordBatch]:
         for batch in rows.to_batches(max_chunksize=100_000):
             texts = batch.column("tag_ids").cast(pa.string()).dictionary_encode()
-            parsed = [parse_tag_ids(text) for text in texts.dictionary.to_pylist()]
-            if None in parsed:
-                user = batch.column("user_id")[texts.indices.to_pylist().index(parsed.index(None))].as_py()
-                raise TagPlatformError(
-                    f"user_tags: the row of user {user!r} holds tag_ids that are no list of whole numbers. "
-                    "Correct or delete it; nothing was written."
-                )
+            parsed: list[tuple[list[int], bool]] = []
+            for position, text in enumerate(texts.dictionary.to_pylist()):
+                found = parse_tag_ids(text)
+                if found is None:
+                    user = batch.column("user_id")[texts.indices.to_pylist().index(position)].as_py()
+                    raise TagPlatformError(
+                        f"user_tags: the row of user {user!r} holds tag_ids that are no list of whole numbers. "
+                        "Correct or delete it; nothing was written."
+                    )
+                parsed.append(found)
+            self._count(batch, texts, [ids for ids, _ in parsed])
             tag_ids = pa.array([ids for ids, _ in parsed], pa.list_(pa.int32()))
             canonical = pa.array([ok for _, ok in parsed], pa.bool_()).take(texts.indices)
             if self._details is not None:
-                canonical = self._check_details(batch, texts, [ids for ids, _ in parsed], canonical)
+                expected = pa.array([self._details.crc32(ids) for ids, _ in parsed], pa.int64()).take(texts.indices)
+                same = pc.equal(batch.column("digest").cast(pa.int64()), expected)
+                canonical = pc.and_(canonical, pc.fill_null(same, False))
             columns = [batch.column("user_id").cast(pa.string()), tag_ids.take(texts.indices), canonical]
             yield pa.RecordBatch.from_arrays(columns, schema=_ARROW_SCHEMA)
 
-    def _check_details(
-        self, batch: pa.RecordBatch, texts: pa.DictionaryArray, parsed: list[list[int]], canonical: pa.Array
-    ) -> pa.Array:
-        import pyarrow.compute as pc
+    def counts(self) -> pa.RecordBatch:
+        """The counts of everything read so far, as rows without a user."""
+        entries = [[shard, tag_id, n] for (shard, tag_id), n in sorted(self._counts.items())]
+        columns = [
+            pa.nulls(len(entries), pa.string()),
+            pa.array(entries, pa.list_(pa.int32())),
+            pa.nulls(len(entries), pa.bool_()),
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=_ARROW_SCHEMA)
 
-        assert self._details is not None
-        expected = pa.array([self._details.crc32(ids) for ids in parsed], pa.int64()).take(texts.indices)
-        same = pc.equal(batch.column("digest").cast(pa.int64()), expected)
-        return pc.and_(canonical, pc.fill_null(same, False))
+    def _count(self, batch: pa.RecordBatch, texts: pa.DictionaryArray, parsed: list[list[int]]) -> None:
+        import numpy as np
+
+        shards = batch.column("shard_slot").to_numpy(zero_copy_only=False).astype("int64") % self._shard_count
+        pairs = np.bincount(shards * len(parsed) + texts.indices.to_numpy(zero_copy_only=False))
+        for pair in np.flatnonzero(pairs):
+            shard, text = divmod(int(pair), len(parsed))
+            for tag_id in (ROWS, *parsed[text]):
+                self._counts[shard, tag_id] = self._counts.get((shard, tag_id), 0) + int(pairs[pair])
 
 
 def parse_tag_ids(text: str) -> tuple[list[int], bool] | None:
@@ -206,6 +235,4 @@ class DetailsText:
         return text
 
     def crc32(self, tag_ids: list[int]) -> int:
-        import zlib
-
         return zlib.crc32(self(tag_ids).encode())

@@ -7,13 +7,15 @@ between, or an earlier attempt had got through) is locked and merged anew from w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from tag_platform.compute.stored_tags import DetailsText, parse_tag_ids, tag_ids_text
+from tag_platform.compute.account import ROWS
+from tag_platform.compute.stored_tags import DetailsText, Task, parse_tag_ids, tag_ids_text
 from tag_platform.errors import TagPlatformError
 from tag_platform.mysql import Database, connect, retrying
 from tag_platform.shards import shard_of
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 BATCH = 2_000  # rows a transaction: long enough for speed, short enough that a rival waits milliseconds
 WRITERS = 4
-WRITTEN_SCHEMA = "shard int, inserted long, updated long, rivals long"
+WRITTEN_SCHEMA = "shard int, what int, n long"
 
 INSERT_NEW = (
     "INSERT INTO user_tags (user_id, tag_ids, tag_details) VALUES (%s, %s, %s)"
@@ -45,15 +47,14 @@ Change = tuple[str, list[int] | None, list[int]]  # user_id, before, after
 
 @dataclass(frozen=True)
 class Written:
-    """Rows written, per shard; `rivals` are the rows that had to be merged anew."""
+    """Rows written, per shard; `rivals` are the rows that had to be merged anew. `shifted` is, by (shard, tag), how
+    much more these rows moved the counts than the changes say: what others did to them in between, and what was
+    written on top of that."""
 
-    inserted: dict[int, int]
-    updated: dict[int, int]
-    rivals: int
-
-    @classmethod
-    def none(cls) -> Written:
-        return cls({}, {}, 0)
+    inserted: dict[int, int] = field(default_factory=dict)
+    updated: dict[int, int] = field(default_factory=dict)
+    rivals: int = 0
+    shifted: dict[tuple[int, int], int] = field(default_factory=dict)
 
 
 def write_changes(
@@ -69,26 +70,27 @@ def write_changes(
     The engine evaluates this once: its result is collected, and nothing else refers to it.
     """
     write = _writer(database, DetailsText(details), {k: frozenset(v) for k, v in removable.items()}, shard_count)
-    inserted: dict[int, int] = {}
-    updated: dict[int, int] = {}
-    rivals = 0
+    counts: Counter[tuple[int, int]] = Counter()
     # In the order of the unique key, batches touch neighbouring index pages.
     ordered = changes.repartition(WRITERS).sortWithinPartitions("user_id")
     for row in ordered.mapInArrow(write, WRITTEN_SCHEMA).collect():
-        inserted[row["shard"]] = inserted.get(row["shard"], 0) + row["inserted"]
-        updated[row["shard"]] = updated.get(row["shard"], 0) + row["updated"]
-        rivals += row["rivals"]
-    return Written(inserted, updated, rivals)
+        counts[row["shard"], row["what"]] += row["n"]
+
+    def by_shard(kind: int) -> dict[int, int]:
+        return {shard: n for (shard, what), n in counts.items() if what == kind}
+
+    shifted = {(shard, what): n for (shard, what), n in counts.items() if what >= ROWS and n}
+    return Written(by_shard(INSERTED), by_shard(UPDATED), sum(by_shard(RIVAL).values()), shifted)
 
 
 def _writer(
     database: Database, details: DetailsText, removable: Mapping[int, frozenset[int]], shard_count: int
-) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+) -> Task:
+    def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         connection: Any = None
-        counts: dict[int, list[int]] = {}
+        counts: Counter[_Outcome] = Counter()
 
-        def attempt(changes: list[Change]) -> list[_Outcome]:
+        def attempt(changes: list[Change]) -> Counter[_Outcome]:
             nonlocal connection
             try:
                 if connection is None:
@@ -106,20 +108,20 @@ def _writer(
 
         try:
             for changes in _chunks(batches):
-                for shard, kind in retrying(lambda changes=changes: attempt(changes), "writing user_tags"):  # type: ignore[misc]
-                    counts.setdefault(shard, [0, 0, 0])[kind] += 1
+                counts.update(retrying(lambda changes=changes: attempt(changes), "writing user_tags"))  # type: ignore[misc]
         finally:
             if connection is not None:
                 connection.close()
-        columns = [list(counts), *([count[kind] for count in counts.values()] for kind in (INSERTED, UPDATED, RIVAL))]
-        arrays = [pa.array(columns[0], pa.int32()), *(pa.array(column, pa.int64()) for column in columns[1:])]
-        yield pa.RecordBatch.from_arrays(arrays, names=["shard", "inserted", "updated", "rivals"])
+        columns = [[shard for shard, _ in counts], [what for _, what in counts], list(counts.values())]
+        types = (pa.int32(), pa.int32(), pa.int64())
+        arrays = [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)]
+        yield pa.RecordBatch.from_arrays(arrays, names=["shard", "what", "n"])
 
     return write
 
 
-INSERTED, UPDATED, RIVAL = 0, 1, 2
-_Outcome = tuple[int, int]  # shard, kind
+INSERTED, UPDATED, RIVAL = -3, -2, -1
+_Outcome = tuple[int, int]  # shard, and one of these or (ROWS, or a tag id) an entry of the account
 
 
 def _chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[list[Change]]:
@@ -135,15 +137,15 @@ def _write_batch(
     details: DetailsText,
     removable: Mapping[int, frozenset[int]],
     shard_count: int,
-) -> list[_Outcome]:
-    """Writes one batch inside the caller's transaction; returns what became of each row."""
-    outcomes: list[_Outcome] = []
+) -> Counter[_Outcome]:
+    """Writes one batch inside the caller's transaction; returns how many rows had which outcome, and the shifts."""
+    outcomes: Counter[_Outcome] = Counter()
     new = [change for change in changes if change[1] is None]
     check = [change for change in changes if change[1] is not None]
     if new:
         rows = [(user, tag_ids_text(after), details(after)) for user, _, after in new]
         if cursor.executemany(INSERT_NEW, rows) == len(new):
-            outcomes += [(shard_of(user, shard_count), INSERTED) for user, _, _ in new]
+            outcomes.update((shard_of(user, shard_count), INSERTED) for user, _, _ in new)
         else:  # some are there already, and the count does not tell which
             check += new
     if not check:
@@ -153,18 +155,24 @@ def _write_batch(
     for user, before, after in check:
         shard = shard_of(user, shard_count)
         now = stored.get(user)
-        if now is None and before is not None:
-            final, kind = [tag for tag in after if tag in removable[shard]], RIVAL  # the row was deleted
-        elif now in (before, after):
+        if now in (before, after):  # as it was read, or written by an earlier attempt
             final, kind = after, INSERTED if before is None else UPDATED
         else:
-            owned = removable[shard]
-            kept = [tag for tag in now or [] if tag not in owned]
-            final, kind = sorted({*kept, *(tag for tag in after if tag in owned)}), RIVAL
+            final, kind = _merge_anew(now, before or [], after, removable[shard]), RIVAL
+            # `before` was counted, and (after - before) is in the account already.
+            outcomes.update((shard, tag_id) for tag_id in final)
+            outcomes.subtract((shard, tag_id) for tag_id in after)
         rows.append((user, tag_ids_text(final), details(final)))
-        outcomes.append((shard, kind))
+        outcomes[shard, kind] += 1
     cursor.executemany(UPSERT, rows)
     return outcomes
+
+
+def _merge_anew(now: list[int] | None, before: list[int], after: list[int], owned: frozenset[int]) -> list[int]:
+    """The tags of a row that somebody changed since it was read: ours as computed, all others as they left them, but
+    for the changes of other tags that the plan makes (a pinned tag, say)."""
+    kept = set(now or ()) - owned - (set(before) - set(after))
+    return sorted(kept | (set(after) & owned) | (set(after) - set(before)))
 
 
 def _lock(cursor: Cursor, users: list[str]) -> dict[str, list[int]]:

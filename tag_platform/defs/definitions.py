@@ -1,8 +1,8 @@
 """The code location: definitions built from the tag catalog, the source catalog and the settings.
 
-`build_definitions` makes a fresh `Definitions` from parts. `definitions` is what Dagster loads: the tags as MySQL has them when
-the code location is loaded (or the last good ones), handed on to each run, so that a run sees one catalog from start to
-end and needs no database to import this.
+`build_definitions` makes a fresh `Definitions` from parts. `definitions` is what Dagster loads: the tags as MySQL has
+them when the code location is loaded (or the last good ones), handed on to each run, so that a run sees one catalog
+from start to end and needs no database to import this.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from dagster._core.definitions.definitions_load_context import DefinitionsLoadCo
 from tag_platform.catalog.last_good import current_catalog
 from tag_platform.catalog.sources import SourceTable, load_sources
 from tag_platform.catalog.tags import Catalog
+from tag_platform.defs.failures import failed_runs_sensor
 from tag_platform.defs.jobs import tag_all_job, tag_users_job
+from tag_platform.defs.live_tags import live_tags_sensor
 from tag_platform.defs.resources import Engine, InlineStepLauncher, RunOptions
+from tag_platform.defs.schedules import daily_refresh, new_data_sensor
 from tag_platform.defs.source_assets import source_assets
 from tag_platform.defs.tag_assets import tag_assets
 from tag_platform.settings import Settings, load_settings
@@ -33,9 +36,16 @@ def build_definitions(
 ) -> Definitions:
     """All assets, checks, jobs and resources for one catalog. `resources` replaces some of the resources."""
     engine = Engine()
+    tag_all = tag_all_job(settings)
     return Definitions(
         assets=[*source_assets(sources, settings), tag_assets(catalog, sources, settings)],
-        jobs=[tag_all_job(settings), tag_users_job(catalog, sources, settings)],
+        jobs=[tag_all, tag_users_job(catalog, sources, settings)],
+        schedules=[daily_refresh(tag_all, settings)],
+        sensors=[
+            live_tags_sensor(catalog, sources, settings, tag_all),
+            new_data_sensor(sources, settings, tag_all),
+            failed_runs_sensor(settings),
+        ],
         # One process per run: one engine start, and one session for all of its steps.
         executor=in_process_executor,
         resources={

@@ -47,7 +47,7 @@ def tag_all_job(settings: Settings) -> UnresolvedAssetJobDefinition:
         tags=range_tags(list(range(settings.shards))),
         selection=AssetSelection.all(),
         executor_def=in_process_executor,
-        description="Sources, tags and the merge. Select some tag assets (with merged_user_tags) to compute only these.",
+        description="Sources, tags and the merge. Select some tag assets, with merged_user_tags, for only these.",
     )
 
 
@@ -85,7 +85,8 @@ def tag_users_job(catalog: Catalog, sources: Mapping[str, SourceTable], settings
             check_details=True,
             users=users,
             shard_count=settings.shards,
-            output=new_snapshot(settings.lake, "merged_user_tags", context.run_id),
+            output=new_snapshot(settings.lake, "merged_user_tags", context.run.run_id),
+            run_id=context.run.run_id,
         )
         report = run_merge(context, launcher, plan, settings)
         context.add_output_metadata(

@@ -44,7 +44,8 @@ def merge(
         details={tag.tag_id: tag.details for tag in catalog.tags},
         check_details=any(s not in before or before[s].metadata["details"] != details for s in shards),
         shard_count=settings.shards,
-        output=new_snapshot(settings.lake, "merged_user_tags", context.run_id),
+        output=new_snapshot(settings.lake, "merged_user_tags", context.run.run_id),
+        run_id=context.run.run_id,
     )
     report = run_merge(context, launcher, plan, settings)
     taken = {

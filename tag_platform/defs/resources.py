@@ -13,7 +13,7 @@ from pydantic import PrivateAttr
 from tag_platform.compute.engine import EmbeddedEngine, engine_name, spark_config
 from tag_platform.compute.plan import EvaluateTags, MergeTags, ShardSource
 from tag_platform.compute.report import Report
-from tag_platform.errors import BadInput
+from tag_platform.dates import parse_date
 from tag_platform.mysql import Database
 from tag_platform.settings import Settings, load_settings
 
@@ -80,16 +80,6 @@ class RunOptions(ConfigurableResource[Any]):
         for every step of a run. Raises `BadInput` for anything but YYYY-MM-DD."""
         if self.as_of is not None:
             return parse_date(self.as_of)
-        record = context.instance.get_run_record_by_id(context.run_id)
+        record = context.instance.get_run_record_by_id(context.run.run_id)
         started = (record.start_time or record.create_timestamp.timestamp()) if record else time.time()
         return datetime.fromtimestamp(started, settings.zone).date()
-
-
-def parse_date(text: str) -> date:
-    """Reads YYYY-MM-DD. Raises `BadInput` for anything else."""
-    try:
-        if len(text) != 10:
-            raise ValueError
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise BadInput(f"{text!r} is no date; write YYYY-MM-DD.") from error

@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 from dagster import (
+    AssetCheckResult,
     AssetExecutionContext,
     AssetsDefinition,
     BackfillPolicy,
@@ -18,6 +19,7 @@ from dagster import (
 from tag_platform.catalog.sources import SourceTable
 from tag_platform.compute.plan import ShardSource
 from tag_platform.compute.report import SourceReport
+from tag_platform.defs.checks import declared_columns, source_check_specs, source_checks
 from tag_platform.defs.history import Materialized, directories, latest, source_key
 from tag_platform.defs.partitions import selected_shards, shards_definition
 from tag_platform.defs.resources import Context, InlineStepLauncher, RunOptions
@@ -39,20 +41,24 @@ def _source_asset(table: SourceTable, settings: Settings) -> AssetsDefinition:
         group_name="sources",
         kinds={"parquet", "pyspark"},
         description=(
-            f"Snapshot of the raw table `{table.path or table.catalog}`, divided by user shard. Unchanged files are not "
-            "copied again; rows without a usable user id are set aside and counted."
+            f"Snapshot of the raw table `{table.path or table.catalog}`, divided by user shard. Unchanged files "
+            "are not copied again; rows without a usable user id are set aside and counted."
         ),
-        metadata={"columns": MetadataValue.json(table.columns)},
+        metadata={"dagster/column_schema": declared_columns(table)},
+        check_specs=source_check_specs(source_key(table.name)),
         code_version=FORMAT,
         partitions_def=shards_definition(settings),
         backfill_policy=BackfillPolicy.single_run(),
     )
     def source(
         context: AssetExecutionContext, launcher: InlineStepLauncher, options: RunOptions
-    ) -> Iterator[MaterializeResult[Any]]:
-        shards = selected_shards(context)
-        version, metadata = refresh_source(context, launcher, table, options.date(context, settings), shards, settings)
+    ) -> Iterator[MaterializeResult[Any] | AssetCheckResult]:
+        shards, as_of = selected_shards(context), options.date(context, settings)
+        version, metadata = refresh_source(context, launcher, table, as_of, shards, settings)
         yield MaterializeResult(metadata=metadata, data_version=DataVersion(version))
+        facts = {name: getattr(value, "value", value) for name, value in metadata.items()}
+        selected = {check.name for check in context.selected_asset_check_keys}
+        yield from (check for check in source_checks(table, facts, as_of) if check.check_name in selected)
 
     return source
 
@@ -84,7 +90,7 @@ def refresh_source(
         partition=f"{table.partition}={raw.partition}" if table.partition else None,
         shards=shards,
         shard_count=settings.shards,
-        output=new_snapshot(settings.lake, f"source/{table.name}", context.run_id),
+        output=new_snapshot(settings.lake, f"source/{table.name}", context.run.run_id),
     )
     report = launcher.launch(context, plan)
     if not isinstance(report, SourceReport):

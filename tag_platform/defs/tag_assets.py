@@ -10,8 +10,6 @@ from typing import Any
 
 from dagster import (
     AssetCheckResult,
-    AssetCheckSeverity,
-    AssetCheckSpec,
     AssetExecutionContext,
     AssetKey,
     AssetsDefinition,
@@ -20,18 +18,22 @@ from dagster import (
     DataVersion,
     MaterializeResult,
     MetadataValue,
+    TableColumn,
+    TableSchema,
     multi_asset,
 )
 
 from tag_platform.catalog.rulebook import Rulebook, declared_schema, parse_catalog
 from tag_platform.catalog.sources import SourceTable
 from tag_platform.catalog.tags import Catalog, Tag
-from tag_platform.defs.history import MERGED_KEY, source_key, tag_id_of, tag_key
+from tag_platform.defs.checks import tag_check_specs, tag_checks
+from tag_platform.defs.history import MERGED_KEY, latest, source_key, tag_id_of, tag_key
 from tag_platform.defs.merging import merge
 from tag_platform.defs.partitions import selected_shards, shards_definition
 from tag_platform.defs.resources import InlineStepLauncher, RunOptions
 from tag_platform.defs.tagging import compute_tags
 from tag_platform.settings import Settings
+from tag_platform.shards import shard_key
 
 # The business domains of the shipped categories; Dagster's group names are ASCII.
 GROUPS = {
@@ -42,17 +44,19 @@ GROUPS = {
     "价值管理": "value",
     "人口特征": "demographic",
 }
-RULE_VALID = "rule_valid"
+TAG_COLUMNS = TableSchema(
+    columns=[
+        TableColumn("user_id", "string", description="The user, byte by byte as the sources have it."),
+        TableColumn("tag_ids", "array<int>", description="The tags of one pass that the user has, ascending."),
+    ]
+)
 Event = MaterializeResult[Any] | AssetCheckResult
 
 
 def tag_assets(catalog: Catalog, sources: Mapping[str, SourceTable], settings: Settings) -> AssetsDefinition:
     rulebook = parse_catalog(catalog, declared_schema(sources))
     specs = [_tag_spec(tag, rulebook, sources) for tag in catalog.active]
-    checks = [
-        AssetCheckSpec(RULE_VALID, asset=spec.key, description="The tag's rule is valid and fits the source tables.")
-        for spec in specs
-    ]
+    checks = [check for spec in specs for check in tag_check_specs(spec.key)]
     specs.append(
         AssetSpec(
             MERGED_KEY,
@@ -80,27 +84,29 @@ def tag_assets(catalog: Catalog, sources: Mapping[str, SourceTable], settings: S
             computed = compute_tags(context, launcher, catalog, sources, tag_ids, shards, as_of, settings)
             for tag_id in tag_ids:
                 key = tag_key(tag_id)
-                if RULE_VALID in {check.name for check in context.selected_asset_check_keys if check.asset_key == key}:
-                    yield _rule_check(key, computed.broken.get(tag_id))
-                if tag_id not in computed.broken:
-                    metadata = computed.metadata(tag_id)
+                selected = {check.name for check in context.selected_asset_check_keys if check.asset_key == key}
+                broken = computed.broken.get(tag_id)
+                hits = before = None
+                if broken is None:
+                    metadata, before = computed.metadata(tag_id), _hits_before(context, key, shards)
+                    hits = int(metadata["hits"].value)
+                    if before is not None:
+                        metadata["change"] = MetadataValue.int(hits - before)
                     version = computed.data_versions[tag_id]
                     yield MaterializeResult(asset_key=key, metadata=metadata, data_version=DataVersion(version))
+                yield from (c for c in tag_checks(key, broken, hits, before) if c.check_name in selected)
         if MERGED_KEY in context.selected_asset_keys:
             result = merge(context, launcher, catalog, shards, settings)
-            yield MaterializeResult(asset_key=MERGED_KEY, metadata=result, data_version=DataVersion(context.run_id))
+            yield MaterializeResult(asset_key=MERGED_KEY, metadata=result, data_version=DataVersion(context.run.run_id))
 
     return tags
 
 
-def _rule_check(key: AssetKey, reason: str | None) -> AssetCheckResult:
-    return AssetCheckResult(
-        passed=reason is None,
-        asset_key=key,
-        check_name=RULE_VALID,
-        severity=AssetCheckSeverity.ERROR,
-        description=None if reason is None else f"Not computed; users keep this tag as they have it. {reason}",
-    )
+def _hits_before(context: AssetExecutionContext, key: AssetKey, shards: tuple[int, ...]) -> int | None:
+    """Users with the tag in these shards when it was last computed; None where one of them never was."""
+    known = latest(context.instance, key, shards)
+    counts = [entry.metadata.get("hits_by_shard", {}).get(shard_key(shard)) for shard, entry in known.items()]
+    return None if len(counts) < len(shards) or None in counts else sum(counts)
 
 
 def _tag_spec(tag: Tag, rulebook: Rulebook, sources: Mapping[str, SourceTable]) -> AssetSpec:
@@ -118,7 +124,9 @@ def _tag_spec(tag: Tag, rulebook: Rulebook, sources: Mapping[str, SourceTable]) 
         kinds={"pyspark"},
         code_version=rule.digest[:16] if rule else None,
         skippable=True,
+        tags={"domain": GROUPS.get(tag.category, "other_tags")},
         metadata={
+            "dagster/column_schema": TAG_COLUMNS,
             "tag_id": tag.tag_id,
             "tag_name": tag.name,
             "tag_category": tag.category,

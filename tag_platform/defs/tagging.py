@@ -44,6 +44,7 @@ class ComputedTagSet:
             "path": MetadataValue.path(self.report.path),
             "rows_by_shard": MetadataValue.json({shard_key(shard): n for shard, n in self.report.rows.items()}),
             "hits": MetadataValue.int(total),
+            "hits_by_shard": MetadataValue.json({shard_key(shard): hits.get(shard, 0) for shard in self.plan.shards}),
             "users": MetadataValue.int(users),
             "coverage": MetadataValue.float(round(total / users, 6) if users else 0.0),
             "as_of": MetadataValue.text(self.plan.as_of.isoformat()),
@@ -86,7 +87,7 @@ def compute_tags(
         shards=shards,
         shard_count=settings.shards,
         users=users,
-        output=new_snapshot(settings.lake, "tags", context.run_id),
+        output=new_snapshot(settings.lake, "tags", context.run.run_id),
     )
     require_present([d for snapshot in plan.sources.values() for d in snapshot.directories], settings)
     report = launcher.launch(context, plan)

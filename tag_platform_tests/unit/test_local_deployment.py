@@ -107,4 +107,4 @@ def test_servers_of_the_users_own_are_not_started(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("MYSQL_HOST", "db.example.com")
     monkeypatch.setenv("S3_ENDPOINT", "http://s3.example.com")
     names = [program.name for program in programs(load_settings())]
-    assert names == ["code-server", "webserver", "daemon"]
+    assert names == ["code-server", "webserver", "daemon", "gateway"]

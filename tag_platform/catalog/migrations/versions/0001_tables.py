@@ -51,14 +51,14 @@ def upgrade() -> None:
     # Byte by byte and without padding: 'A1', 'a1' and 'a1 ' are three users. The two servers name this differently.
     version = str(connection.execute(text("SELECT VERSION()")).scalar()).lower()
     collation = "utf8mb4_nopad_bin" if "mariadb" in version else "utf8mb4_0900_bin"
-    if _column(connection, "user_id")[1] != collation:
+    if _collation(connection, "user_id") != collation:
         connection.execute(
             text(
                 f"ALTER TABLE user_tags MODIFY user_id VARCHAR(100) CHARACTER SET utf8mb4 COLLATE {collation}"
                 " NOT NULL COMMENT '用户ID'"
             )
         )
-    if not _column(connection, "shard_slot"):
+    if _collation(connection, "shard_slot") is None:
         # The finest shard number (1,024 shards at most, a power of two): any shard is a set of slots, found by index.
         connection.execute(
             text(
@@ -69,12 +69,13 @@ def upgrade() -> None:
         )
 
 
-def _column(connection: Connection, name: str) -> tuple[str, str | None] | tuple[()]:
+def _collation(connection: Connection, column: str) -> str | None:
+    """The column's collation, "" for a column without one, None where there is no such column."""
     row = connection.execute(
         text(
-            "SELECT column_name, collation_name FROM information_schema.columns"
+            "SELECT COALESCE(collation_name, '') FROM information_schema.columns"
             " WHERE table_schema = DATABASE() AND table_name = 'user_tags' AND column_name = :name"
         ),
-        {"name": name},
+        {"name": column},
     ).fetchone()
-    return (str(row[0]), row[1]) if row else ()
+    return str(row[0]) if row else None

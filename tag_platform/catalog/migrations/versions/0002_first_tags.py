@@ -1,6 +1,7 @@
 """The eight first tags. Rows that are there already, under the same id or name, are left as they are."""
 
 import json
+from typing import Any
 
 from alembic import op
 from sqlalchemy import text
@@ -8,7 +9,7 @@ from sqlalchemy import text
 revision = "0002_first_tags"
 down_revision = "0001_tables"
 
-TAGS = [
+TAGS: list[tuple[Any, ...]] = [
     (1, "高净值用户", "财富管理", "总资产不低于 10 万", ["total_asset_value", ">=", 100000, "number"]),
     (2, "活跃交易者", "行为分析", "30 天内交易超过 10 次", ["trade_count_30d", ">", 10, "number"]),
     (3, "低风险用户", "风险管理", "风险评分不高于 30", ["risk_score", "<=", 30, "number"]),

@@ -1,0 +1,83 @@
+"""The ledger of merges, in MySQL: which run wrote which changes, in which order. It is written before the first row of
+`user_tags` is, so the before-images of a run are found from its id even where the run was cut off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tag_platform.mysql import Database, retrying, transaction
+
+
+@dataclass(frozen=True)
+class Merge:
+    """One entry: `path` is the snapshot of the changes; `finished` is None for a merge under way or cut off. Times are
+    in UTC."""
+
+    merge_id: int
+    run_id: str
+    undoes: str | None
+    path: str
+    shard_count: int
+    shards: tuple[int, ...]
+    started: datetime
+    finished: datetime | None
+
+
+_COLUMNS = "merge_id, run_id, undoes, path, shard_count, shards, started_time, finished_time"
+
+
+def open_merge(
+    database: Database, run_id: str, path: str, shards: Collection[int], shard_count: int, undoes: str | None = None
+) -> int:
+    """Enters a merge that is about to write; returns its id. Ids of merges of one shard ascend in their order, since
+    its lock is held."""
+
+    def enter() -> int:
+        with transaction(database) as cursor:
+            cursor.execute(
+                "INSERT INTO tag_merges (run_id, undoes, path, shard_count, shards) VALUES (%s, %s, %s, %s, %s)",
+                (run_id, undoes, path, shard_count, json.dumps(sorted(shards))),
+            )
+            return int(cursor.lastrowid)
+
+    return retrying(enter, "entering the merge")
+
+
+def close_merge(database: Database, merge_id: int) -> None:
+    def close() -> None:
+        with transaction(database) as cursor:
+            cursor.execute(
+                "UPDATE tag_merges SET finished_time = CURRENT_TIMESTAMP(6) WHERE merge_id = %s", (merge_id,)
+            )
+
+    retrying(close, "closing the merge")
+
+
+def merges_of(database: Database, run_id: str) -> list[Merge]:
+    """The merges of a run, oldest first: one, or several where it was tried again."""
+    return _read(database, "run_id = %s", (run_id,))
+
+
+def merges_after(database: Database, merge_id: int) -> list[Merge]:
+    return _read(database, "merge_id > %s", (merge_id,))
+
+
+def all_merges(database: Database) -> list[Merge]:
+    return _read(database, "merge_id > %s", (0,))
+
+
+def _read(database: Database, where: str, values: tuple[Any, ...]) -> list[Merge]:
+    def read() -> list[Any]:
+        with transaction(database) as cursor:
+            cursor.execute(f"SELECT {_COLUMNS} FROM tag_merges WHERE {where} ORDER BY merge_id", values)  # noqa: S608
+            return list(cursor.fetchall())
+
+    rows = retrying(read, "reading the ledger of merges")
+    return [
+        Merge(merge_id, run_id, undoes, path, shard_count, tuple(json.loads(shards)), started, finished)
+        for merge_id, run_id, undoes, path, shard_count, shards, started, finished in rows
+    ]
