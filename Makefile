@@ -26,8 +26,9 @@ $(STAMPS)/packages-test: infra/local/install.sh
 
 $(STAMPS)/python: requirements.lock pyproject.toml | $(STAMPS)/packages
 	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	@# The lock file is complete; resolving again would trip over extras, which it does not name.
 	@echo "Installing Python packages into $(VENV) (a few minutes the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@mkdir -p $(@D) && touch $@
 
