@@ -63,7 +63,7 @@ def run_here(request: RunRequest, settings: Settings) -> dict[str, Any]:
             )
         )
         if not result.success:
-            raise _failure(result)
+            raise failure(result)
     return {**outcome(result, catalog), "seconds": round(time.monotonic() - started, 1)}
 
 
@@ -74,7 +74,7 @@ def _instance(dagster_instance: Any) -> Any:
         raise TagPlatformError(f"Dagster's instance cannot be opened: {str(error).splitlines()[0]}") from error
 
 
-def _failure(result: ExecuteInProcessResult) -> TagPlatformError:
+def failure(result: ExecuteInProcessResult) -> TagPlatformError:
     """The reason of the first failed step, in the words of whoever raised it."""
     from tag_platform import errors
 

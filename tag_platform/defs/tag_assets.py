@@ -80,6 +80,8 @@ def tag_assets(catalog: Catalog, sources: Mapping[str, SourceTable], settings: S
         shards = selected_shards(context)
         as_of = options.date(context, settings)
         tag_ids = sorted(tag_id for key in context.selected_asset_keys if (tag_id := tag_id_of(key)) is not None)
+        if options.dry_run:
+            context.add_output_metadata
         if tag_ids:
             computed = compute_tags(context, launcher, catalog, sources, tag_ids, shards, as_of, settings)
             for tag_id in tag_ids:
@@ -96,7 +98,7 @@ def tag_assets(catalog: Catalog, sources: Mapping[str, SourceTable], settings: S
                     yield MaterializeResult(asset_key=key, metadata=metadata, data_version=DataVersion(version))
                 yield from (c for c in tag_checks(key, broken, hits, before) if c.check_name in selected)
         if MERGED_KEY in context.selected_asset_keys:
-            result = merge(context, launcher, catalog, shards, settings)
+            result = merge(context, launcher, catalog, shards, settings, options)
             yield MaterializeResult(asset_key=MERGED_KEY, metadata=result, data_version=DataVersion(context.run.run_id))
 
     return tags
