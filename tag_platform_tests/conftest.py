@@ -1,71 +1,105 @@
-"""Fixtures on real parts: a private database server and object store, started once per session in a folder of their
-own on free ports (or the ones that MYSQL_HOST and S3_ENDPOINT name), with fresh databases and prefixes per module."""
+"""The real parts that integration and end-to-end tests share: a database server and an object store of this test run,
+and settings with databases and folders of one test's own.
+
+Servers of one's own are used where MYSQL_HOST and S3_ENDPOINT name them; their user has to be allowed to create and
+drop databases. Otherwise the local deployment's are started, on free ports and in a temporary folder, so that a
+developer's own deployment is never touched.
+"""
 
 from __future__ import annotations
 
-import itertools
 import os
-import socket
+import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from infra.local import database, deployment, object_store
+from infra.local.ports import free_block
 from tag_platform.catalog.migrate import migrate
+from tag_platform.mysql import Database, connect
 from tag_platform.settings import Settings, load_settings
 
-_numbers = itertools.count(1)
+
+def instance_environment(home: Path) -> dict[str, str]:
+    """Variables of a local deployment beside all others: its own home, every port free."""
+    first = free_block(object_store.PORTS + 4)
+    names = ("MYSQL_PORT", "TAG_PLATFORM_UI_PORT", "TAG_PLATFORM_CODE_SERVER_PORT", "API_PORT", "TAG_PLATFORM_S3_PORT")
+    ports = {name: str(first + n) for n, name in enumerate(names)}  # the last one has a row of its own after it
+    return {"TAG_PLATFORM_HOME": str(home), **ports}
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment() -> Iterator[None]:
+    """No test sees the developer's settings, except the address of servers to be used."""
+    kept = {"MYSQL_HOST", "MYSQL_PORT", "MYSQL_USER", "MYSQL_PASSWORD"} if os.environ.get("MYSQL_HOST") else set()
+    kept |= {"S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY"} if os.environ.get("S3_ENDPOINT") else set()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in set(Settings.variables()) - kept:
+            patch.delenv(name, raising=False)
+        patch.delenv("DAGSTER_HOME", raising=False)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # no question to the network where this machine is
+        yield
 
 
 @pytest.fixture(scope="session")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Environment variables that lead to the session's database server and object store."""
-    from infra.local import deployment
-
-    home = tmp_path_factory.mktemp("home")
-    environment = {"TAG_PLATFORM_HOME": str(home)}
-    if "MYSQL_HOST" not in os.environ:
-        environment["MYSQL_PORT"] = str(free_port())
-    if "S3_ENDPOINT" not in os.environ:
-        environment["TAG_PLATFORM_S3_PORT"] = str(free_port())
-    for name in ("UI", "CODE_SERVER"):
-        environment[f"TAG_PLATFORM_{name}_PORT"] = str(free_port())
-    environment["API_PORT"] = str(free_port())
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A running database server and object store, for the whole test run."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        settings = load_settings()
-        deployment.ensure_services(settings)
-        yield environment
-        deployment.down(settings)
+        for name, value in instance_environment(tmp_path_factory.mktemp("services")).items():
+            if name != "MYSQL_PORT" or not os.environ.get("MYSQL_HOST"):
+                patch.setenv(name, value)
+        started = load_settings()
+    deployment.ensure_services(started)
+    yield started
+    deployment.down(started)
+
+
+@pytest.fixture
+def settings(services: Settings, tmp_path: Path) -> Iterator[Settings]:
+    """Settings of an empty platform for one test; see `_own_settings`."""
+    with _own_settings(services, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def module_settings(services: dict[str, str]) -> Iterator[Settings]:
-    """Settings for an empty platform: fresh databases with the schema and the eight tags, an empty warehouse and lake.
-    They are this process's environment while the module runs."""
-    from infra.local import deployment
+def module_settings(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The same for all tests of a module, with the schema and the eight first tags in place. Four shards: fewer events
+    than by default, since these tests are many runs."""
+    with _own_settings(services, tmp_path_factory.mktemp("module"), TAG_PLATFORM_SHARDS="4") as made:
+        migrate(made)
+        yield made
 
-    number = next(_numbers)
-    with ExitStack() as stack:
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
-        for name, value in services.items():
+
+@contextmanager
+def _own_settings(services: Settings, folder: Path, **more: str) -> Iterator[Settings]:
+    """Settings, in the environment too, with fresh databases and an empty warehouse and lake. To the platform these are
+    servers of the user's own, so that no command under test starts or stops any."""
+    mark = f"test_{uuid.uuid4().hex[:12]}"
+    database.ensure_databases(
+        services.model_copy(update={"mysql_database": mark, "dagster_database": f"{mark}_dagster"})
+    )
+    variables = {
+        "MYSQL_HOST": services.mysql_host,
+        "MYSQL_PORT": str(services.mysql_port),
+        "MYSQL_DATABASE": mark,
+        "TAG_PLATFORM_DAGSTER_DATABASE": f"{mark}_dagster",
+        "S3_ENDPOINT": services.s3_endpoint or "",
+        "TAG_PLATFORM_WAREHOUSE": f"s3://{services.bucket}/{mark}/warehouse",
+        "TAG_PLATFORM_LAKE": f"s3://{services.bucket}/{mark}/lake",
+        "TAG_PLATFORM_HOME": str(folder / "home"),
+        **more,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
             patch.setenv(name, value)
-        patch.setenv("MYSQL_DATABASE", f"tag_system_{number}")
-        patch.setenv("TAG_PLATFORM_DAGSTER_DATABASE", f"tag_dagster_{number}")
-        patch.setenv("TAG_PLATFORM_SHARDS", "4")  # fewer events than by default: the tests are many runs
-        bucket = load_settings().bucket
-        patch.setenv("TAG_PLATFORM_WAREHOUSE", f"s3://{bucket}/test-{number}/warehouse")
-        patch.setenv("TAG_PLATFORM_LAKE", f"s3://{bucket}/test-{number}/lake")
-        settings = load_settings()
-        for name, value in settings.environment().items():
+        made = load_settings()
+        for name, value in made.environment().items():
             patch.setenv(name, value)
-        deployment.ensure_services(settings)
-        migrate(settings)
-        yield settings
+        yield made
+    with connect(replace(Database.of(made), name="")) as connection, connection.cursor() as cursor:
+        for name in (made.mysql_database, made.dagster_database):
+            cursor.execute(f"DROP DATABASE IF EXISTS `{name}`")

@@ -118,7 +118,10 @@ def initialise(settings: Settings) -> None:
         if _is_mariadb():
             install = shutil.which("mariadb-install-db") or "mysql_install_db"
             options = _server_base(new)[1:]
-            _run([install, *options, "--auth-root-authentication-method=normal", "--skip-test-db"], folder / "init.log")
+            _run(
+                [install, *options, "--auth-root-authentication-method=normal", "--skip-test-db", "--force"],
+                folder / "init.log",
+            )
             _run([*_server_base(new), "--bootstrap"], folder / "init.log", accounts)
         else:
             _run([*_server_base(new), "--initialize-insecure", f"--init-file={accounts}"], folder / "init.log")

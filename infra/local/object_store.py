@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def program(settings: Settings) -> Program:
         stop_seconds=4,
         prepare=lambda: _prepare(settings),
         ready=lambda: _not_ready(settings),
-        complete=lambda: ensure_bucket(settings),
+        complete=lambda: _complete(settings),
     )
 
 
@@ -77,6 +78,7 @@ def _server_command(settings: Settings) -> list[str]:
         "-s3.port.lance=0",
         "-filer.disableHttp",  # that door asks for no credentials
         "-master.telemetry=false",
+        "-master.electionTimeout=1s",  # it votes alone: without this each restart waits 10 s for others
         # Volumes are files of up to 1 GB, made as they are needed; the server's own default of 30 GB a volume counts
         # a small disk as full before the first byte.
         "-master.volumeSizeLimitMB=1024",
@@ -134,7 +136,36 @@ def _not_ready(settings: Settings) -> str | None:
         return None if _status(error) == 403 else f"the object store answers with status {_status(error)}"
     except BotoCoreError:
         return "the object store does not answer yet"
-    return None
+    # The S3 gateway answers before the master knows where the volumes of earlier runs are; reads fail until then.
+    files = len(list((Folders.of(settings).object_store / "data").glob("*.dat")))
+    return None if _volumes(settings) >= files else "the object store is still finding its volumes"
+
+
+def _volumes(settings: Settings) -> int:
+    """Volumes that the master knows; -1 while it knows no volume server."""
+    master = f"http://{LOOPBACK}:{settings.s3_port + 1 + INNER_PORTS.index('master.port')}/dir/status"
+    try:
+        with urllib.request.urlopen(master, timeout=3) as response:
+            centers = json.load(response)["Topology"]["DataCenters"] or []
+    except (OSError, ValueError, KeyError):
+        return -1
+    nodes = [node for center in centers for rack in center["Racks"] for node in rack["DataNodes"]]
+    return sum(node["Volumes"] for node in nodes) if nodes else -1
+
+
+def _complete(settings: Settings) -> None:
+    """Makes sure of the bucket, and that an object can be written and read: the parts find each other in their time."""
+    ensure_bucket(settings)
+    key = {"Bucket": settings.bucket, "Key": ".tag_platform/ready"}
+    try:
+        s3 = client(settings, patience=10)
+        s3.put_object(**key, Body=b"ready")
+        s3.get_object(**key)["Body"].read()
+    except (ClientError, BotoCoreError) as error:
+        raise TagPlatformError(
+            f"Object store {settings.s3_endpoint}: nothing can be written to bucket {settings.bucket}: {error}. Is the "
+            f"disk of {settings.home} full?"
+        ) from error
 
 
 def ensure_bucket(settings: Settings) -> None:

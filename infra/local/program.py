@@ -33,7 +33,7 @@ class Program:
     environment: dict[str, str] = field(default_factory=dict)
     address: str = ""
     stage: int = 0  # programs of a stage start together, after those of the stages before
-    start_seconds: float = 60  # until `ready`
+    start_seconds: float = 180  # until `ready`; a busy laptop takes its time to import Dagster
     steady_seconds: int = 1  # alive so long = started; for programs without a port
     stop_seconds: int = 20
     prepare: Callable[[], None] = _nothing

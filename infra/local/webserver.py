@@ -25,7 +25,7 @@ def not_ready(address: str) -> str | None:
         return f"{address} does not answer yet"
 
 
-def require_loaded(address: str, patience: float = 60) -> None:
+def require_loaded(address: str, patience: float = 180) -> None:
     """Waits for the code locations. Raises `TagPlatformError` with the reason where one could not be loaded."""
     deadline = time.monotonic() + patience
     while True:

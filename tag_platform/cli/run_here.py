@@ -90,6 +90,11 @@ def failure(result: ExecuteInProcessResult) -> TagPlatformError:
             # Dagster prefixes the class: "tag_platform.errors.BadInput: reason".
             _, _, reason = info.message.strip().partition(": ")
             return kind(f"{reason or info.message.strip()} (run {result.run_id}, step {event.step_key})")
+    # A blocking check stops the run without a failed step.
+    for check in result.get_asset_check_evaluations():
+        if not check.passed and check.blocking:
+            where = f"{check.asset_key.to_user_string()}, check {check.check_name}"
+            return TagPlatformError(f"{where}: {check.description} (run {result.run_id})")
     return TagPlatformError(f"Run {result.run_id} failed.")
 
 

@@ -78,8 +78,20 @@ class Engine(Protocol[E]):
         """The shortest digits that read back as the number, in any notation with point or exponent."""
 
     def day_text(self, day: E) -> E: ...
-    def wall_text(self, moment: E, stored: ColumnType) -> E:
-        """`YYYY-MM-DD HH:MM:SS.ffffff` of a timestamp, in the platform's zone."""
+    def micros(self, moment: E) -> E:
+        """Microseconds since 1970 of a timestamp (an instant)."""
+
+    def wall_text(self, moment: E) -> E:
+        """`YYYY-MM-DD HH:MM:SS.ffffff` of a timestamp without zone."""
+
+    def day_number(self, days: E) -> E:
+        """The date that is so many days after 1970-01-01."""
+
+    def modulo(self, number: E, divisor: int) -> E:
+        """The rest, never negative."""
+
+    def quotient(self, number: E, divisor: int) -> E:
+        """Of a number that is a multiple of the divisor."""
 
     def add(self, left: E, right: E) -> E: ...
     def negative(self, number: E) -> E: ...

@@ -41,9 +41,9 @@ def parse_rule(
 
 
 def _parse(source: RuleSource, references: References, tag_id: int | None) -> Rule:
-    tree = strict_json.load(source)
+    tree, found = strict_json.load_with_errors(source)
     with references.entered(tag_id):
-        parser = _RuleParser(references)
+        parser = _RuleParser(references, found)
         root = parser.group(tree, "$", 1)
     errors = parser.errors
     if root is None or errors:
@@ -60,10 +60,10 @@ def _parse(source: RuleSource, references: References, tag_id: int | None) -> Ru
 class _RuleParser:
     """Parses one rule and collects its errors. A node that is wrong is None; its error is in `errors`."""
 
-    def __init__(self, references: References) -> None:
+    def __init__(self, references: References, errors: list[RuleError]) -> None:
         self.references = references
         self.schema = references.schema
-        self.errors: list[RuleError] = []
+        self.errors = errors
         self.leaves = 0
         self.deepest = 0
 

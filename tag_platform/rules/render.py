@@ -36,6 +36,7 @@ from tag_platform.rules.predicates import (
 from tag_platform.rules.schema import ColumnType, parse_type
 from tag_platform.rules.text_numbers import NUMBER, SIMPLE, SIMPLE_TYPE, TextNumbers
 from tag_platform.rules.values import FALSE_WORDS, TRUE_WORDS, largest_float
+from tag_platform.rules.zones import local_micros, wall_text
 
 E = TypeVar("E")
 
@@ -43,8 +44,9 @@ E = TypeVar("E")
 class Renderer(Generic[E]):
     """Renders lowered predicates (see `lower`) with one engine. Inside a list, `element` is the current element."""
 
-    def __init__(self, engine: Engine[E], element: E | None = None) -> None:
+    def __init__(self, engine: Engine[E], zone: ZoneInfo, element: E | None = None) -> None:
         self.engine = engine
+        self.zone = zone
         self.element = element
         self.numbers: TextNumbers[E] = TextNumbers(engine)
         self._columns: dict[tuple[str, str], E] = {}
@@ -85,7 +87,7 @@ class Renderer(Generic[E]):
         raise TypeError(f"{type(predicate).__name__} has to be lowered before it is rendered")
 
     def _element(self, item: E, element: Term, test: Predicate | None) -> E:
-        inner = Renderer(self.engine, item)
+        inner = Renderer(self.engine, self.zone, item)
         return inner.present(element) if test is None else self.engine.or_false(inner.render(test))
 
     def raw(self, term: Term) -> E:
@@ -219,7 +221,13 @@ class Renderer(Generic[E]):
         e, stored = self.engine, term.stored
         if stored.base == "date":
             return e.day_text(self.raw(term))
-        return self.value(term) if stored.base == "string" else e.wall_text(self.raw(term), stored)
+        if stored.base != "timestamp":
+            return self.value(term) if stored.base == "string" else e.wall_text(self.raw(term))
+        return wall_text(e, local_micros(e, e.micros(self.raw(term)), self.zone), self._padded)
+
+    def _padded(self, number: E, width: int) -> E:
+        e = self.engine
+        return e.substring(e.integer_text(e.add(number, e.integer(10**width))), 2, width)
 
     def _two_fields(self, predicate: FieldCompare) -> E:
         e, x, y, op = self.engine, predicate.term, predicate.other, predicate.op

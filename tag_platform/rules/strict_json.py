@@ -7,7 +7,6 @@ stay as they were written (`JsonNumber`), so that 9007199254740993 is not rounde
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal
@@ -33,9 +32,25 @@ class _Pairs(list[tuple[str, Any]]):
 
 def load(source: str | bytes | Mapping[str, Any]) -> Any:
     """The JSON value of `source`: dict, list, str, `JsonNumber`, bool or None. Raises `InvalidRule`."""
-    if isinstance(source, str | bytes | bytearray):
-        return _checked(_decode(_text(source)))
-    return _checked(source)
+    tree, errors = load_with_errors(source)
+    if errors:
+        raise InvalidRule(errors[:MAX_ERRORS])
+    return tree
+
+
+def load_with_errors(source: str | bytes | Mapping[str, Any]) -> tuple[Any, list[RuleError]]:
+    """As `load`, with the errors that leave a tree to look at further: keys that are there twice, unusable values."""
+    errors: list[RuleError] = []
+    tree = _decode(_text(source)) if isinstance(source, str | bytes | bytearray) else source
+    return _copy(tree, "$", 0, errors), errors
+
+
+def read_members(text: str) -> list[tuple[str, Any]]:
+    """The members of an object in JSON text; their values are for `load`, which finds keys that are there twice."""
+    tree = _decode(_text(text))
+    if not isinstance(tree, _Pairs):
+        raise _refuse("an object is needed")
+    return tree
 
 
 def _refuse(message: str, path: str = "$") -> InvalidRule:
@@ -75,15 +90,6 @@ def _decode(text: str) -> Any:
         raise _refuse("brackets are nested too deep") from None
 
 
-def _checked(tree: Any) -> Any:
-    """A plain copy of the tree; all duplicates and unusable values in it are reported together."""
-    errors: list[RuleError] = []
-    result = _copy(tree, "$", 0, errors)
-    if errors:
-        raise InvalidRule(errors[:MAX_ERRORS])
-    return result
-
-
 def _copy(value: Any, path: str, depth: int, errors: list[RuleError]) -> Any:
     if depth > MAX_JSON_DEPTH:
         raise _refuse(f"nested more than {MAX_JSON_DEPTH} deep")
@@ -106,7 +112,7 @@ def _copy(value: Any, path: str, depth: int, errors: list[RuleError]) -> Any:
         if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             errors.append(RuleError(path, "the text holds half of a surrogate pair, which is no character"))
         return value
-    if isinstance(value, int | Decimal | float) and math.isfinite(value):
+    if isinstance(value, int) or (isinstance(value, float | Decimal) and Decimal(value).is_finite()):
         return JsonNumber(repr(value) if isinstance(value, float) else str(value))
     errors.append(RuleError(path, f"{shown(value)} ({type(value).__name__}) is not a JSON value"))
     return None

@@ -56,7 +56,8 @@ class TextNumbers(Generic[E]):
         places = e.when(e.compare("=", e.length(whole), e.integer(0)), e.negative(zeros), e.length(whole))
         zero = e.compare("=", figures, e.text(""))
         sign = e.when(zero, e.integer(0), e.when(e.starts_with(text, "-"), e.integer(-1), e.integer(1)))
-        return Parts(sign, e.when(zero, e.integer(0), e.add(places, exponent)), figures)
+        known = e.negate(e.is_null(text))
+        return Parts(e.when(known, sign), e.when(zero, e.integer(0), e.add(places, exponent)), figures)
 
     def literal(self, number: Decimal) -> Parts[E]:
         e = self.engine

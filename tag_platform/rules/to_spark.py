@@ -1,7 +1,6 @@
 """Renders rules as Spark columns, with functions that Spark 3.5, Spark 4 and Sail have, ANSI mode on or off.
 
-The session's time zone should be the platform's: it matters for `anniversary_within_days` on timestamps and for
-timestamps beside datetimes kept as text, and for nothing else.
+The session's time zone does not matter: timestamps are compared as instants, and local dates are computed from them.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def compile_rule(rule: Rule, as_of: date, column: ColumnOf, timezone: str = "UTC
 
     `column(table, name)` gives the column of a field, with the type that the rule's schema says is stored.
     """
-    return Renderer(SparkEngine(column)).render(lower(rule.root, as_of, ZoneInfo(timezone)))
+    return Renderer(SparkEngine(column), ZoneInfo(timezone)).render(lower(rule.root, as_of, ZoneInfo(timezone)))
 
 
 class SparkEngine:
@@ -57,7 +56,7 @@ class SparkEngine:
         return F.lit(value)
 
     def day(self, value: date) -> Column:
-        return F.lit(value)
+        return F.lit(value.isoformat()).cast("date")  # a date literal fails before the year 1000 on classic Spark
 
     def instant(self, microseconds: int) -> Column:
         return F.timestamp_micros(F.lit(microseconds))
@@ -171,8 +170,21 @@ class SparkEngine:
     def day_text(self, day: Column) -> Column:
         return F.date_format(day, "yyyy-MM-dd")
 
-    def wall_text(self, moment: Column, stored: ColumnType) -> Column:  # noqa: ARG002
+    def micros(self, moment: Column) -> Column:
+        return F.unix_micros(moment)
+
+    def wall_text(self, moment: Column) -> Column:
         return F.date_format(moment, "yyyy-MM-dd HH:mm:ss.SSSSSS")
+
+    def day_number(self, days: Column) -> Column:
+        return F.date_add(F.lit("1970-01-01").cast("date"), days.cast("int"))
+
+    def modulo(self, number: Column, divisor: int) -> Column:
+        return F.pmod(number, F.lit(divisor).cast("bigint"))
+
+    def quotient(self, number: Column, divisor: int) -> Column:
+        # The slash divides doubles, which is exact for the multiples of these divisors that dates can give.
+        return (number / F.lit(divisor).cast("bigint")).cast("bigint")
 
     def add(self, left: Column, right: Column) -> Column:
         return left + right

@@ -18,6 +18,7 @@ from tag_platform.rules.schema import ColumnType
 from tag_platform.rules.strict_json import JsonNumber
 
 EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)  # nothing is rounded
+EXACT_38 = Context(prec=80)
 EPOCH = datetime(1970, 1, 1)
 MAX_EXPONENT = 999_999_999_999_999  # beyond it nothing that a column can hold is told apart
 MAX_DAYS = 4_000_000  # more days than there are from year 1 to year 9999

@@ -52,7 +52,7 @@ class Chunk:
 
 
 def _column(values: Any, null: BoolArray | None = None, type_: pa.DataType | None = None) -> pa.Array:
-    return pa.array(values, type=type_, mask=null)
+    return pa.array(values, type=type_, mask=null, from_pandas=False)  # NaN stays NaN
 
 
 def _dates(days_before: FloatArray, day: date, null: BoolArray) -> pa.Array:

@@ -84,9 +84,11 @@ class Deployment:
         return f"http://127.0.0.1:{self.ports['ui']}/graphql"
 
     @contextmanager
-    def process(self, name: str, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+    def process(self, name: str, *command: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
         with (self.folder / f"{name}.log").open("ab") as log:
-            running = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, env=self.environment)
+            running = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=self.folder, env=self.environment | variables
+            )
         try:
             yield running
         finally:
@@ -98,8 +100,8 @@ class Deployment:
                 running.wait()
 
     @contextmanager
-    def gateway(self) -> Iterator[None]:
-        with self.process("gateway", str(BIN / "python"), "-m", "tag_platform.gateway"):
+    def gateway(self, **variables: str) -> Iterator[None]:
+        with self.process("gateway", str(BIN / "python"), "-m", "tag_platform.gateway", **variables):
             until(
                 lambda: httpx.get(f"{self.api}/health").status_code == 200, "the gateway", self.folder / "gateway.log"
             )

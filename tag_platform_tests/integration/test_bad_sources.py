@@ -52,7 +52,7 @@ def test_no_usable_row(good: Settings) -> None:
 def test_declared_column_missing(good: Settings) -> None:
     """A column that the catalog declares has to be there; the error lists what there is."""
     write_raw(good, "user_basic_info", {"user_id": ["a"], "age": [1]}, TOMORROW)
-    refused(good, "user_basic_info: the source catalog declares country, gender")
+    refused(good, "source/user_basic_info, check columns_present: The files lack country, gender")
 
 
 def test_unreadable_file(good: Settings) -> None:

@@ -1,0 +1,67 @@
+# `make demo`: from a fresh clone to tagged users. `make test`: every check. `make up`, `make down`: the local deployment.
+SHELL := /bin/bash
+PYTHON ?= python3
+USERS ?= 100000
+VENV := .venv
+BIN := $(VENV)/bin
+# Stamps: set-up is done again only where the lock file, the package's metadata or the list of Debian packages changed.
+STAMPS := $(VENV)/.stamps
+
+.PHONY: help setup setup-test demo test lint up down status lock clean
+.DEFAULT_GOAL := help
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: $(STAMPS)/packages $(STAMPS)/python ## Install what is missing
+setup-test: $(STAMPS)/packages-test setup
+
+$(STAMPS)/packages: infra/local/install.sh
+	@PYTHON=$(PYTHON) infra/local/install.sh
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/packages-test: infra/local/install.sh
+	@PYTHON=$(PYTHON) infra/local/install.sh test
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/python: requirements.lock pyproject.toml | $(STAMPS)/packages
+	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	@echo "Installing Python packages into $(VENV) (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@mkdir -p $(@D) && touch $@
+
+demo: setup ## Start storage, make up users, compute every tag, show what was written
+	@$(BIN)/tag-platform init
+	@$(BIN)/tag-platform sample-data --if-empty --users $(USERS)
+	@$(BIN)/tag-platform run
+	@echo
+	@echo "Next:  make up      starts the UI, its address is printed"
+	@echo "       make down    stops everything; the data stay"
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Tests start a database and an object store of their own, on free ports and in a temporary folder.
+test: setup-test lint ## Lint, types, and all tests
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+up: setup ## Start the local deployment and print its addresses
+	@$(BIN)/tag-platform init
+	@$(BIN)/tag-platform up
+
+down: ## Stop it; the data stay
+	@test ! -x $(BIN)/tag-platform || $(BIN)/tag-platform down
+
+status: ## What runs
+	@$(BIN)/tag-platform status
+
+lock: setup ## Write requirements.lock anew from pyproject.toml
+	@$(BIN)/python -m venv $(VENV)/uv && $(VENV)/uv/bin/pip install --quiet --disable-pip-version-check uv
+	@$(VENV)/uv/bin/uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --universal --quiet --output-file requirements.lock
+
+clean: down ## Remove the virtual environment and all local data
+	rm -rf $(VENV) .tag_platform .pytest_cache .mypy_cache .ruff_cache .hypothesis

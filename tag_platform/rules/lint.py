@@ -1,0 +1,208 @@
+"""Warnings about valid rules, found by reasoning over sets of values: what can never be true, what adds nothing, which
+tags say the same. Nothing is guessed: a warning is given only where it is proved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tag_platform.rules.model import Group, Leaf, Node, Rule, TagLeaf
+from tag_platform.rules.value_sets import Subject, ValueSet, leaf_set, subject_of
+from tag_platform.rules.words import describe, describe_leaf
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding: where, and why."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+def lint_rule(rule: Rule) -> list[Finding]:
+    """Warnings about one rule, in document order."""
+    found: list[Finding] = []
+    _visit(rule.root, found)
+    return found
+
+
+def lint_rules(rules: Mapping[int, Rule]) -> dict[int, list[Finding]]:
+    """Warnings that take several active tags: the same rule twice, one tag's users among another's."""
+    found: dict[int, list[Finding]] = {tag: [] for tag in rules}
+    ordered = sorted(rules.items())
+    for tag, rule in ordered:
+        for other, other_rule in ordered:
+            if other == tag:
+                continue
+            if rule.digest == other_rule.digest:
+                if tag < other:
+                    found[other].append(Finding("$", f"the same rule as tag {tag}"))
+                continue
+            if within(rule.root, other_rule.root):
+                if not within(other_rule.root, rule.root):
+                    reason = f"{describe(rule.root)} implies {describe(other_rule.root)}"
+                    found[tag].append(Finding("$", f"every user of this tag has tag {other} as well: {reason}"))
+                elif tag < other:
+                    found[other].append(Finding("$", f"decides the same users as tag {tag}"))
+    return {tag: warnings for tag, warnings in found.items() if warnings}
+
+
+def within(inner: Node, outer: Node) -> bool:
+    """Whether it is proved that `outer` is TRUE wherever `inner` is."""
+    if never_true(inner):
+        return True
+    if isinstance(outer, Group) and outer.logic == "AND":
+        return all(within(inner, member) for member in outer.members)
+    if isinstance(inner, Group) and inner.logic == "OR":
+        return all(within(member, outer) for member in inner.members)
+    if isinstance(outer, Group) and outer.logic == "OR" and any(within(inner, member) for member in outer.members):
+        return True
+    facts = _facts(inner)
+    if isinstance(outer, Leaf):
+        known, wanted = facts.get(subject_of(outer)), leaf_set(outer)
+        if known is not None and wanted is not None and known.within(wanted):
+            return True
+    conjuncts = _conjuncts(inner)
+    return any(_same(member, outer) for member in conjuncts)
+
+
+def never_true(node: Node) -> bool:
+    """Whether it is proved that the node is TRUE for nobody."""
+    if isinstance(node, Group) and node.logic == "OR":
+        return all(never_true(member) for member in node.members)
+    if isinstance(node, Group) and node.logic == "NOT":
+        return all(_always_known(member) for member in node.members)
+    if isinstance(node, TagLeaf):
+        return not node.negated and never_true(node.rule.root)
+    if isinstance(node, Group) and any(never_true(member) for member in node.members):
+        return True
+    return any(facts.empty for facts in _facts(node).values())
+
+
+def _always_known(node: Node) -> bool:
+    """Whether it is proved that the node is TRUE for everybody, with NULL counted."""
+    if isinstance(node, Group):
+        if node.logic == "AND":
+            return all(_always_known(member) for member in node.members)
+        if node.logic == "NOT":
+            return any(_never_unknown_false(member) for member in node.members)
+        if any(_always_known(member) for member in node.members):
+            return True
+        joined: dict[Subject, ValueSet] = {}
+        for leaf in node.members:
+            values = leaf_set(leaf) if isinstance(leaf, Leaf) else None
+            if isinstance(leaf, Leaf) and values is not None:
+                key = subject_of(leaf)
+                joined[key] = joined[key].union(values) if key in joined else values
+        return any(values.full for values in joined.values())
+    if isinstance(node, Leaf):
+        values = leaf_set(node)
+        return values is not None and values.full
+    return node.negated and never_true(node.rule.root)
+
+
+def _never_unknown_false(node: Node) -> bool:
+    """Whether it is proved that the node is FALSE, not UNKNOWN, for everybody."""
+    if isinstance(node, TagLeaf):
+        return never_true(node) or (node.negated and _always_known(node.rule.root))
+    if isinstance(node, Group) and node.logic == "AND":
+        return any(_never_unknown_false(member) for member in node.members)
+    return False
+
+
+def _conjuncts(node: Node) -> list[Node]:
+    """Nodes that are TRUE wherever `node` is."""
+    if isinstance(node, Group) and (node.logic == "AND" or (node.logic == "OR" and len(node.members) == 1)):
+        return [inner for member in node.members for inner in _conjuncts(member)]
+    if isinstance(node, TagLeaf) and not node.negated:
+        return [node, *_conjuncts(node.rule.root)]
+    return [node]
+
+
+def _facts(node: Node) -> dict[Subject, ValueSet]:
+    """For each field the values that it can have where `node` is TRUE, as far as that is proved."""
+    facts: dict[Subject, ValueSet] = {}
+    for conjunct in _conjuncts(node):
+        subject_and_values = _fact(conjunct)
+        if subject_and_values is not None:
+            subject, values = subject_and_values
+            facts[subject] = facts[subject].intersection(values) if subject in facts else values
+    return facts
+
+
+def _fact(node: Node) -> tuple[Subject, ValueSet] | None:
+    if isinstance(node, Leaf):
+        values = leaf_set(node)
+        return None if values is None else (subject_of(node), values)
+    if isinstance(node, Group) and node.logic == "OR":
+        parts = [_fact(member) for member in node.members]
+        if all(part is not None for part in parts):
+            known = [part for part in parts if part is not None]
+            if len({subject for subject, _ in known}) == 1:
+                joined = known[0][1]
+                for _, values in known[1:]:
+                    joined = joined.union(values)
+                return known[0][0], joined
+    if isinstance(node, Group) and node.logic == "NOT" and len(node.members) == 1:
+        inner = node.members[0]
+        if isinstance(inner, Leaf):
+            values = leaf_set(inner)
+            if values is not None:
+                return subject_of(inner), values.opposite(unknown_on_null=_unknown_on_null(inner))
+    return None
+
+
+def _unknown_on_null(leaf: Leaf) -> bool:
+    return leaf.operator.name not in ("is_null", "is_not_null")
+
+
+def _same(left: Node, right: Node) -> bool:
+    return Rule(left).digest == Rule(right).digest
+
+
+def _visit(node: Node, found: list[Finding], above_never: bool = False) -> None:
+    if never_true(node) and not above_never:
+        found.append(Finding(node.path, f"can never be true: {_why_never(node)}"))
+        above_never = True
+    elif _always_known(node):
+        found.append(Finding(node.path, f"always true, for every user: {describe(node)}"))
+    elif isinstance(node, Leaf) and _unknown_on_null(node):
+        values = leaf_set(node)
+        if values is not None and values.values_full:
+            found.append(Finding(node.path, f"true for every value but NULL: {describe_leaf(node)}"))
+    if not isinstance(node, Group):
+        return
+    if node.logic in ("AND", "OR") and not above_never:
+        _redundant(node, found)
+    for member in node.members:
+        _visit(member, found, above_never)
+
+
+def _why_never(node: Node) -> str:
+    for subject, values in _facts(node).items():
+        if values.empty:
+            parts = [describe(c) for c in _conjuncts(node) if (fact := _fact(c)) and fact[0] == subject]
+            return f"no value fulfils {' and '.join(parts)}" if parts else describe(node)
+    return describe(node)
+
+
+def _redundant(group: Group, found: list[Finding]) -> None:
+    """A member of AND that another member implies, or a member of OR that implies another one, adds nothing."""
+    if len(group.members) > 100:
+        return
+    dropped: set[int] = set()
+    for index, member in reversed(list(enumerate(group.members))):
+        for other_index, other in enumerate(group.members):
+            if other_index == index or other_index in dropped or never_true(other) or never_true(member):
+                continue
+            implied = within(other, member) if group.logic == "AND" else within(member, other)
+            if implied:
+                dropped.add(index)
+                what = "implied by" if group.logic == "AND" else "contained in"
+                found.append(
+                    Finding(member.path, f"adds nothing: {describe(member, False)} is {what} {describe(other, False)}")
+                )
+                break
