@@ -172,7 +172,7 @@ def _write_batch(
             rows.append((user, tag_ids_text(final), details(final)))
         outcomes[shard, kind] += 1
     if gone:
-        cursor.executemany(DELETE, gone)
+        cursor.executemany(DELETE, [(user,) for user in gone])
     cursor.executemany(UPSERT, rows)
     return outcomes
 

@@ -125,7 +125,9 @@ def run_merge(context: Context, launcher: InlineStepLauncher, plan: MergeTags, s
         f"{sum(report.unchanged.values()):,} unchanged"
     )
     names = {tag_id: entry.get("tag_name", "") for tag_id, entry in plan.details.items()}
-    totals = [{tag_id: sum(n.values()) for tag_id, n in by.items()} for by in (report.before, report.entered, report.left)]
+    totals = [
+        {tag_id: sum(n.values()) for tag_id, n in by.items()} for by in (report.before, report.entered, report.left)
+    ]
     title = "Dry run, nothing was written. What the merge would change" if plan.dry_run else "Account of the merge"
     context.log.info(f"{title}:\n{moves_table(totals[0], totals[1], totals[2], names)}")
     for reason in report.gate:
@@ -150,6 +152,7 @@ def merge_metadata(report: MergeReport) -> dict[str, Any]:
         "before": MetadataValue.json(moves(report.before)),
         "after": MetadataValue.json(moves(report.after)),
         "gate": MetadataValue.json(list(report.gate)),
+        **({"dry_run": True} if report.dry_run else {}),
         "seconds": MetadataValue.json(report.seconds),
     }
 
