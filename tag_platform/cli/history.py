@@ -32,8 +32,8 @@ def history(user_id: str, as_json: bool) -> None:
 
 
 def user_history(user_id: str, settings: Settings) -> list[dict[str, Any]]:
-    """The changes of one user: time (UTC), run_id, undoes, before, after, entered, left. Reads the one shard of the user
-    in each merge's snapshot; snapshots that were removed from the lake are left out."""
+    """The changes of one user: time (UTC), run_id, undoes, before, after, entered, left. Reads the one shard of the
+    user in each merge's snapshot; snapshots that were removed from the lake are left out."""
     from tag_platform.compute.ledger import all_merges
     from tag_platform.mysql import Database
     from tag_platform.shards import shard_of

@@ -31,7 +31,7 @@ class TagBounds(BaseModel):
 
 
 class GateBounds(TagBounds):
-    """The bounds of every tag, of single `tags`, and `max_losing_share`: the share of all users who may lose any tag."""
+    """The bounds of every tag, of single `tags`, and `max_losing_share`: the share of users who may lose any tag."""
 
     min_users: int = Field(1_000, ge=1)
     max_losing_share: float = Field(0.5, ge=0)

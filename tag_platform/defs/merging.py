@@ -44,8 +44,8 @@ def merge(
 ) -> dict[str, Any]:
     """Merges what is pending for the shards; returns the metadata to record for `merged_user_tags`.
 
-    A plan that another run overtook while this one waited for the shards' locks is made anew. `unrecorded` are tags that
-    a dry run computed, by tag and shard: they count as the latest ones, and nobody else sees them.
+    A plan that another run overtook while this one waited for the shards' locks is made anew. `unrecorded` are tags
+    that a dry run computed, by tag and shard: they count as the latest ones, and nobody else sees them.
     """
     for attempt in range(1, ATTEMPTS + 1):
         plan, record = _plan(context, catalog, shards, settings, options, unrecorded or {})

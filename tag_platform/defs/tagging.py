@@ -53,7 +53,7 @@ class ComputedTagSet:
         }
 
     def unrecorded(self, run_id: str) -> dict[int, dict[int, Materialized]]:
-        """By tag and shard, what a materialization of each tag would say to a merge: for dry runs, which record none."""
+        """By tag and shard, what a materialization of each tag would say to a merge: dry runs record none."""
         if self.plan is None or self.report is None:
             return {}
         rows = {shard_key(shard): n for shard, n in self.report.rows.items()}
