@@ -38,6 +38,8 @@ def _zone(value: str) -> str:
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
+Share = Annotated[float, Field(ge=0)]
+
 
 class Settings(BaseSettings):
     """One reading of the environment. Properties hold what follows from several variables."""
@@ -76,6 +78,12 @@ class Settings(BaseSettings):
     home_given: Path | None = Field(None, validation_alias="TAG_PLATFORM_HOME")
     shards: Annotated[int, AfterValidator(_shard_count)] = Field(8, validation_alias="TAG_PLATFORM_SHARDS")
     timezone: Annotated[str, AfterValidator(_zone)] = Field("UTC", validation_alias="TAG_PLATFORM_TIMEZONE")
+
+    # How much one merge may change before it asks: see tag_platform.compute.gate.
+    gate_min_users: Annotated[int, Field(ge=1)] = Field(1_000, validation_alias="TAG_PLATFORM_GATE_MIN_USERS")
+    gate_max_left_share: Share = Field(0.5, validation_alias="TAG_PLATFORM_GATE_MAX_LEFT_SHARE")
+    gate_max_entered_share: Share = Field(2.0, validation_alias="TAG_PLATFORM_GATE_MAX_ENTERED_SHARE")
+    gate_max_losing_share: Share = Field(0.5, validation_alias="TAG_PLATFORM_GATE_MAX_LOSING_SHARE")
 
     ui_host: str = Field("127.0.0.1", validation_alias="TAG_PLATFORM_UI_HOST")
     ui_port: Port = Field(3000, validation_alias="TAG_PLATFORM_UI_PORT")

@@ -16,6 +16,8 @@ COMMANDS = {
     "health": "tag_platform.cli.health",
     "tags": "tag_platform.cli.tags",
     "run": "tag_platform.cli.run",
+    "undo": "tag_platform.cli.undo",
+    "history": "tag_platform.cli.history",
     "rules": "tag_platform.cli.rules",
     "init": "tag_platform.cli.deployment",
     "sample-data": "tag_platform.cli.deployment",

@@ -18,6 +18,9 @@ from tag_platform.settings import Settings, load_settings
 @click.option("--users-file", type=click.Path(dir_okay=False, path_type=Path), help="Only these users, one id a line.")
 @click.option("--shards", metavar="RANGE", help="Only these user shards, such as 3 or 0-3.")
 @click.option("--as-of", metavar="DATE", help="Compute as of this day (YYYY-MM-DD). Default: today.")
+@click.option("--dry-run", is_flag=True, help="Show what would enter and leave each tag, and write nothing.")
+@click.option("--allow-large-change", is_flag=True, help="Write even where a tag's population jumps.")
+@click.option("--reconcile", is_flag=True, help="Compare every row with what was computed, and repair drift.")
 @click.option("--submit", is_flag=True, help="Send it to the run queue of the running deployment; prints the run id.")
 @click.option("--wait", is_flag=True, help="With --submit: wait until the run has ended.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -27,6 +30,9 @@ def run(
     users_file: Path | None,
     shards: str | None,
     as_of: str | None,
+    dry_run: bool,
+    allow_large_change: bool,
+    reconcile: bool,
     submit: bool,
     wait: bool,
     as_json: bool,
@@ -45,7 +51,9 @@ def run(
         raise BadInput("--users and --shards exclude each other: the users decide the shards.")
     from tag_platform.cli.run_request import RunRequest
 
-    request = RunRequest(tag_ids, user_ids, _shard_range(shards, settings), as_of)
+    request = RunRequest(
+        tag_ids, user_ids, _shard_range(shards, settings), as_of, dry_run, allow_large_change, reconcile
+    )
     if submit:
         from tag_platform.cli.run_submitted import run_submitted
 

@@ -63,7 +63,7 @@ def run_here(request: RunRequest, settings: Settings) -> dict[str, Any]:
             )
         )
         if not result.success:
-            raise _failure(result)
+            raise failure(result)
     return {**outcome(result, catalog), "seconds": round(time.monotonic() - started, 1)}
 
 
@@ -74,7 +74,7 @@ def _instance(dagster_instance: Any) -> Any:
         raise TagPlatformError(f"Dagster's instance cannot be opened: {str(error).splitlines()[0]}") from error
 
 
-def _failure(result: ExecuteInProcessResult) -> TagPlatformError:
+def failure(result: ExecuteInProcessResult) -> TagPlatformError:
     """The reason of the first failed step, in the words of whoever raised it."""
     from tag_platform import errors
 
@@ -105,7 +105,7 @@ def outcome(result: ExecuteInProcessResult, catalog: Catalog) -> dict[str, Any]:
         materialization = event.step_materialization_data.materialization
         values = {name: value.value for name, value in materialization.metadata.items()}
         found[materialization.asset_key.to_user_string()] = values
-    merged = found.get("merged_user_tags") or _output_metadata(result)
+    merged = found.get("merged_user_tags") or _dry_run(result) or _output_metadata(result)
     broken = {
         (check.asset_key.path[-1]).removeprefix("tag_"): check.description
         for check in result.get_asset_check_evaluations()
@@ -127,9 +127,36 @@ def outcome(result: ExecuteInProcessResult, catalog: Catalog) -> dict[str, Any]:
         },
         "tags": _tags(found, merged, catalog),
         "broken": broken,
+        "dry_run": "dry_run" in merged,
+        "changes": _changes(merged, catalog),
+        "gate": merged.get("gate", []),
         "user_tags": {name: merged.get(name, 0) for name in ("inserted", "updated", "unchanged")},
         "stages": merged.get("seconds", {}),
     }
+
+
+def _changes(merged: dict[str, Any], catalog: Catalog) -> list[dict[str, Any]]:
+    """The account: users of each tag before, entering, leaving, after."""
+    names = ("before", "entered", "left", "after")
+    tag_ids = sorted({int(tag_id) for name in names for tag_id in merged.get(name, {})} - {0})
+    return [
+        {
+            "tag_id": tag_id,
+            "tag_name": catalog.by_id[tag_id].name if tag_id in catalog.by_id else "",
+            **{name: merged.get(name, {}).get(str(tag_id), 0) for name in names},
+        }
+        for tag_id in tag_ids
+    ]
+
+
+def _dry_run(result: ExecuteInProcessResult) -> dict[str, Any]:
+    """What a dry run, which materializes nothing, observed."""
+    for event in result.all_events:
+        if event.event_type_value == "ASSET_OBSERVATION":
+            return {
+                name: value.value for name, value in event.asset_observation_data.asset_observation.metadata.items()
+            }
+    return {}
 
 
 def _output_metadata(result: ExecuteInProcessResult) -> dict[str, Any]:

@@ -21,6 +21,9 @@ class RunRequest:
     user_ids: list[str] | None = None
     shards: list[int] | None = None
     as_of: str | None = None
+    dry_run: bool = False
+    allow_large_change: bool = False
+    reconcile: bool = False
 
     @property
     def job(self) -> str:
@@ -44,8 +47,10 @@ class RunRequest:
 
     def run_config(self, tag_ids: list[int]) -> dict[str, Any]:
         config: dict[str, Any] = {}
-        if self.as_of is not None:
-            config["resources"] = {"options": {"config": {"as_of": self.as_of}}}
+        options: dict[str, Any] = {} if self.as_of is None else {"as_of": self.as_of}
+        options |= {name: True for name in ("dry_run", "allow_large_change", "reconcile") if getattr(self, name)}
+        if options:
+            config["resources"] = {"options": {"config": options}}
         if self.user_ids is not None:
             config["ops"] = {"tag_users": {"config": {"tag_ids": tag_ids, "user_ids": self.user_ids}}}
         return config

@@ -16,6 +16,9 @@ def print_outcome(outcome: dict[str, Any], settings: Settings) -> None:
     if "tags" not in outcome:
         console.print(f"Run [bold]{outcome['run_id']}[/] {outcome['status']}")
         return
+    if outcome["dry_run"]:
+        _print_dry_run(outcome, console)
+        return
     table = Table(title=f"Run {outcome['run_id']}", title_justify="left")
     for name in ("tag", "name", "users", "hits", "coverage", "entered", "left"):
         table.add_column(name, justify="left" if name == "name" else "right")
@@ -43,3 +46,18 @@ def print_outcome(outcome: dict[str, Any], settings: Settings) -> None:
     query = "SELECT user_id, tag_ids FROM user_tags WHERE JSON_CONTAINS(tag_ids, '1') LIMIT 5"
     hint = f"\nNext:  tag-platform up    then see http://{settings.ui_host}:{settings.ui_port}\n       {client} -e "
     console.print(f'{hint}"{query}"', highlight=False, markup=False)
+
+
+def _print_dry_run(outcome: dict[str, Any], console: Console) -> None:
+    table = Table(title=f"Dry run {outcome['run_id']}: nothing was written", title_justify="left")
+    for name in ("tag", "name", "before", "entering", "leaving", "after"):
+        table.add_column(name, justify="left" if name == "name" else "right")
+    for change in outcome["changes"]:
+        after = change["before"] + change["entered"] - change["left"]
+        counts = (change["before"], change["entered"], change["left"], after)
+        table.add_row(str(change["tag_id"]), change["tag_name"], *(f"{n:,}" for n in counts))
+    console.print(table)
+    for tag_id, reason in outcome["broken"].items():
+        console.print(f"Tag {tag_id}: {reason}", markup=False, highlight=False)
+    for reason in outcome["gate"]:
+        console.print(f"The gate would stop this: {reason}", markup=False, highlight=False)

@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tag_platform.errors import TagPlatformError
 from tag_platform.mysql import Database, retrying, transaction
+
+
+class StalePlan(TagPlatformError):
+    """Another run has merged these shards since the plan was made: what it calls the latest tags may be old."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,17 @@ def merges_of(database: Database, run_id: str) -> list[Merge]:
 
 def merges_after(database: Database, merge_id: int) -> list[Merge]:
     return _read(database, "merge_id > %s", (merge_id,))
+
+
+def newest_merge(database: Database) -> int:
+    """The id of the newest merge, 0 where there is none."""
+
+    def read() -> int:
+        with transaction(database) as cursor:
+            cursor.execute("SELECT COALESCE(MAX(merge_id), 0) FROM tag_merges")
+            return int(cursor.fetchone()[0])
+
+    return retrying(read, "reading the ledger of merges")
 
 
 def all_merges(database: Database) -> list[Merge]:

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tag_platform.compute.gate import GateBounds
+
 
 class _Plan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -87,7 +89,8 @@ class MergeTags(_Plan):
     """Bring `user_tags` to what was computed. `details` are the entries of `tag_details` by tag id.
 
     With `check_details` stored details are compared too (needed only where definitions changed since the last merge).
-    `run_id` is the run that the ledger of merges will name.
+    `run_id` is the run that the ledger of merges will name; `ledger_at` is the newest merge that the plan knows of
+    (None: it does not matter). Without `bounds` there is no gate; with `dry_run` nothing is written into MySQL.
     """
 
     kind: Literal["merge_tags"] = "merge_tags"
@@ -99,6 +102,25 @@ class MergeTags(_Plan):
     shard_count: int
     output: str
     run_id: str = ""
+    ledger_at: int | None = None
+    bounds: GateBounds | None = None
+    dry_run: bool = False
 
 
-Plan = Annotated[ShardSource | EvaluateTags | MergeTags, Field(discriminator="kind")]
+class UndoRun(_Plan):
+    """Put back what the run `undone_run` changed. `undone` are the snapshots of its changes, oldest first; `later`
+    those of the merges of the same shards since."""
+
+    kind: Literal["undo_run"] = "undo_run"
+    undone_run: str
+    undone: tuple[str, ...]
+    later: tuple[str, ...] = ()
+    shards: tuple[int, ...]
+    shard_count: int
+    details: dict[int, dict[str, str]]
+    output: str
+    run_id: str
+    dry_run: bool = False
+
+
+Plan = Annotated[ShardSource | EvaluateTags | MergeTags | UndoRun, Field(discriminator="kind")]

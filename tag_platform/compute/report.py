@@ -37,7 +37,9 @@ class MergeReport(_Report):
     """Per shard: rows `inserted`, `updated` and `unchanged`; per tag and shard: users who `entered` and `left`.
     `rivals` counts rows that somebody else changed between our reading and our writing, and that were merged anew.
     `before` and `after` are the users per tag and shard, both counted in the table. `disturbed` says where they did not
-    come out even the first time, because somebody else wrote in between."""
+    come out even the first time, because somebody else wrote in between. An undo has `deleted` rows (which the undone
+    run had inserted) and, by tag, users `left_alone` because a later run changed their tag again. `gate` says what the
+    bounds would forbid, in a dry run."""
 
     kind: Literal["merge_tags"] = "merge_tags"
     inserted: dict[int, int]
@@ -49,6 +51,10 @@ class MergeReport(_Report):
     before: dict[int, dict[int, int]] = Field(default_factory=dict)
     after: dict[int, dict[int, int]] = Field(default_factory=dict)
     disturbed: tuple[str, ...] = ()
+    deleted: dict[int, int] = Field(default_factory=dict)
+    left_alone: dict[int, int] = Field(default_factory=dict)
+    gate: tuple[str, ...] = ()
+    dry_run: bool = False
 
 
 Report = SourceReport | TagsReport | MergeReport

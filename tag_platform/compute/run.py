@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
-from tag_platform.compute.plan import EvaluateTags, MergeTags, Plan, ShardSource
+from tag_platform.compute.plan import EvaluateTags, MergeTags, Plan, ShardSource, UndoRun
 from tag_platform.compute.report import Report
 from tag_platform.mysql import Database
 from tag_platform.stages import stage
@@ -14,15 +14,15 @@ from tag_platform.stages import stage
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_PLAN: TypeAdapter[ShardSource | EvaluateTags | MergeTags] = TypeAdapter(Plan)
+_PLAN: TypeAdapter[ShardSource | EvaluateTags | MergeTags | UndoRun] = TypeAdapter(Plan)
 
 
-def read_plan(text: str | bytes) -> ShardSource | EvaluateTags | MergeTags:
+def read_plan(text: str | bytes) -> ShardSource | EvaluateTags | MergeTags | UndoRun:
     """The plan in a plan file. Raises pydantic's `ValidationError` for anything else."""
     return _PLAN.validate_json(text)
 
 
-def run(plan: ShardSource | EvaluateTags | MergeTags, spark: SparkSession, database: Database) -> Report:
+def run(plan: ShardSource | EvaluateTags | MergeTags | UndoRun, spark: SparkSession, database: Database) -> Report:
     """Computes what the plan says and returns its report. `database` is used by merges alone."""
     if isinstance(plan, ShardSource):
         from tag_platform.compute.shard_source import shard_source
@@ -40,6 +40,14 @@ def run(plan: ShardSource | EvaluateTags | MergeTags, spark: SparkSession, datab
             current.rows = sum(tags.rows.values())
             current.note = f"of {sum(tags.users.values()):,} users"
         return tags
+    if isinstance(plan, UndoRun):
+        from tag_platform.compute.undo import undo_run
+
+        with stage(f"put back run {plan.undone_run}", len(plan.shards)) as current:
+            undone = undo_run(plan, spark, database)
+            current.rows = sum(sum(n.values()) for n in (undone.inserted, undone.updated, undone.deleted))
+            current.note = f"{sum(undone.left_alone.values()):,} changes left alone" if undone.left_alone else ""
+        return undone
     from tag_platform.compute.merge_tags import merge_tags
 
     with stage("merge into user_tags", sum(len(group.shards) for group in plan.groups)) as current:

@@ -41,8 +41,9 @@ UPSERT = (
     " updated_time, CURRENT_TIMESTAMP),"
     " tag_ids = VALUES(tag_ids), tag_details = VALUES(tag_details)"
 )
+DELETE = "DELETE FROM user_tags WHERE user_id = %s"
 
-Change = tuple[str, list[int] | None, list[int]]  # user_id, before, after
+Change = tuple[str, list[int] | None, list[int] | None]  # user_id, before (None: a new row), after (None: delete it)
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Written:
 
     inserted: dict[int, int] = field(default_factory=dict)
     updated: dict[int, int] = field(default_factory=dict)
+    deleted: dict[int, int] = field(default_factory=dict)
     rivals: int = 0
     shifted: dict[tuple[int, int], int] = field(default_factory=dict)
 
@@ -80,7 +82,7 @@ def write_changes(
         return {shard: n for (shard, what), n in counts.items() if what == kind}
 
     shifted = {(shard, what): n for (shard, what), n in counts.items() if what >= ROWS and n}
-    return Written(by_shard(INSERTED), by_shard(UPDATED), sum(by_shard(RIVAL).values()), shifted)
+    return Written(by_shard(INSERTED), by_shard(UPDATED), by_shard(DELETED), sum(by_shard(RIVAL).values()), shifted)
 
 
 def _writer(
@@ -120,7 +122,7 @@ def _writer(
     return write
 
 
-INSERTED, UPDATED, RIVAL = -3, -2, -1
+INSERTED, UPDATED, DELETED, RIVAL = -4, -3, -2, -1
 _Outcome = tuple[int, int]  # shard, and one of these or (ROWS, or a tag id) an entry of the account
 
 
@@ -143,7 +145,7 @@ def _write_batch(
     new = [change for change in changes if change[1] is None]
     check = [change for change in changes if change[1] is not None]
     if new:
-        rows = [(user, tag_ids_text(after), details(after)) for user, _, after in new]
+        rows = [(user, tag_ids_text(after or []), details(after or [])) for user, _, after in new]
         if cursor.executemany(INSERT_NEW, rows) == len(new):
             outcomes.update((shard_of(user, shard_count), INSERTED) for user, _, _ in new)
         else:  # some are there already, and the count does not tell which
@@ -151,19 +153,26 @@ def _write_batch(
     if not check:
         return outcomes
     stored = _lock(cursor, [user for user, _, _ in check])
-    rows = []
+    rows, gone = [], []
+    final: list[int] | None
     for user, before, after in check:
         shard = shard_of(user, shard_count)
         now = stored.get(user)
         if now in (before, after):  # as it was read, or written by an earlier attempt
-            final, kind = after, INSERTED if before is None else UPDATED
+            final, kind = after, DELETED if after is None else INSERTED if before is None else UPDATED
         else:
-            final, kind = _merge_anew(now, before or [], after, removable[shard]), RIVAL
+            final, kind = _merge_anew(now, before or [], after or [], removable[shard]), RIVAL
             # `before` was counted, and (after - before) is in the account already.
             outcomes.update((shard, tag_id) for tag_id in final)
-            outcomes.subtract((shard, tag_id) for tag_id in after)
-        rows.append((user, tag_ids_text(final), details(final)))
+            outcomes.subtract((shard, tag_id) for tag_id in after or ())
+            outcomes[shard, ROWS] += after is None
+        if final is None:
+            gone.append(user)
+        else:
+            rows.append((user, tag_ids_text(final), details(final)))
         outcomes[shard, kind] += 1
+    if gone:
+        cursor.executemany(DELETE, [(user,) for user in gone])
     cursor.executemany(UPSERT, rows)
     return outcomes
 

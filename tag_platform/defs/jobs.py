@@ -20,7 +20,7 @@ from tag_platform.catalog.sources import SourceTable
 from tag_platform.catalog.tags import Catalog
 from tag_platform.compute.plan import ComputedTags, MergeShards, MergeTags
 from tag_platform.defs.history import source_key
-from tag_platform.defs.merging import merge_metadata, run_merge
+from tag_platform.defs.merging import gate_bounds, merge_metadata, run_merge
 from tag_platform.defs.partitions import range_tags
 from tag_platform.defs.resources import InlineStepLauncher, RunOptions
 from tag_platform.defs.source_assets import refresh_source
@@ -87,6 +87,8 @@ def tag_users_job(catalog: Catalog, sources: Mapping[str, SourceTable], settings
             shard_count=settings.shards,
             output=new_snapshot(settings.lake, "merged_user_tags", context.run.run_id),
             run_id=context.run.run_id,
+            bounds=None if options.allow_large_change else gate_bounds(settings),
+            dry_run=options.dry_run,
         )
         report = run_merge(context, launcher, plan, settings)
         context.add_output_metadata(

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dagster import MetadataValue
 
 from tag_platform.catalog.tags import Catalog
+from tag_platform.compute.gate import GateBounds, moves_table
+from tag_platform.compute.ledger import StalePlan, newest_merge
 from tag_platform.compute.plan import ComputedTags, MergeShards, MergeTags
 from tag_platform.compute.report import MergeReport
 from tag_platform.defs.history import MERGED_KEY, Materialized, latest, tag_key
-from tag_platform.defs.resources import Context, InlineStepLauncher
+from tag_platform.defs.resources import Context, InlineStepLauncher, RunOptions
 from tag_platform.lake.snapshots import new_snapshot, require_present, shard_directory, snapshot_id
+from tag_platform.mysql import Database
 from tag_platform.settings import Settings
 from tag_platform.shards import shard_key
 
@@ -27,14 +30,54 @@ Owned = dict[str, tuple[int, ...]]  # snapshot path → tags to take from it
 Merged = dict[int, dict[str, str]]  # shard → tag id (as text) → id of the snapshot that was merged
 
 
+ATTEMPTS = 5  # plans that may turn out stale, one after the other
+
+
 def merge(
-    context: Context, launcher: InlineStepLauncher, catalog: Catalog, shards: Sequence[int], settings: Settings
+    context: Context,
+    launcher: InlineStepLauncher,
+    catalog: Catalog,
+    shards: Sequence[int],
+    settings: Settings,
+    options: RunOptions,
+    unrecorded: Mapping[int, Mapping[int, Materialized]] | None = None,
 ) -> dict[str, Any]:
-    """Merges what is pending for the shards; returns the metadata to record for `merged_user_tags`."""
+    """Merges what is pending for the shards; returns the metadata to record for `merged_user_tags`.
+
+    A plan that another run overtook while this one waited for the shards' locks is made anew. `unrecorded` are tags
+    that a dry run computed, by tag and shard: they count as the latest ones, and nobody else sees them.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        plan, record = _plan(context, catalog, shards, settings, options, unrecorded or {})
+        try:
+            report = run_merge(context, launcher, plan, settings)
+        except StalePlan:
+            if attempt == ATTEMPTS:
+                raise
+            context.log.info("another run merged the same shards meanwhile: planning the merge anew")
+            continue
+        return {**merge_metadata(report), **record}
+    raise AssertionError("unreachable")
+
+
+def _plan(
+    context: Context,
+    catalog: Catalog,
+    shards: Sequence[int],
+    settings: Settings,
+    options: RunOptions,
+    unrecorded: Mapping[int, Mapping[int, Materialized]],
+) -> tuple[MergeTags, dict[str, Any]]:
+    """The plan, and what to record where it succeeds."""
+    ledger_at = newest_merge(Database.of(settings))  # before anything else is read: what comes later makes it stale
     before = latest(context.instance, MERGED_KEY, shards)
-    computed = {tag.tag_id: latest(context.instance, tag_key(tag.tag_id), shards) for tag in catalog.active}
+    computed = {
+        tag.tag_id: {**latest(context.instance, tag_key(tag.tag_id), shards), **unrecorded.get(tag.tag_id, {})}
+        for tag in catalog.active
+    }
+    known = [] if options.reconcile else [shard for shard in shards if shard in before]
     merged = {
-        shard: dict(before[shard].metadata["merged"][shard_key(shard)]) if shard in before else {} for shard in shards
+        shard: dict(before[shard].metadata["merged"][shard_key(shard)]) if shard in known else {} for shard in shards
     }
     owned = {shard: _owned(shard, computed, merged[shard]) for shard in shards}
     details = details_digest(catalog)
@@ -42,23 +85,34 @@ def merge(
         groups=_groups(owned, computed),
         retired=tuple(sorted(catalog.retired_ids)),
         details={tag.tag_id: tag.details for tag in catalog.tags},
-        check_details=any(s not in before or before[s].metadata["details"] != details for s in shards),
+        check_details=any(s not in known or before[s].metadata["details"] != details for s in shards),
         shard_count=settings.shards,
         output=new_snapshot(settings.lake, "merged_user_tags", context.run.run_id),
         run_id=context.run.run_id,
+        ledger_at=ledger_at,
+        bounds=None if options.allow_large_change else gate_bounds(settings),
+        dry_run=options.dry_run,
     )
-    report = run_merge(context, launcher, plan, settings)
     taken = {
         shard: {
             str(tag_id): snapshot_id(entries[shard].path) for tag_id, entries in computed.items() if shard in entries
         }
         for shard in shards
     }
-    return {
-        **merge_metadata(report),
+    return plan, {
         "details": details,
         "merged": MetadataValue.json({shard_key(shard): tags for shard, tags in taken.items()}),
     }
+
+
+def gate_bounds(settings: Settings) -> GateBounds:
+    """How much a merge may change before it asks."""
+    return GateBounds(
+        min_users=settings.gate_min_users,
+        max_left_share=settings.gate_max_left_share,
+        max_entered_share=settings.gate_max_entered_share,
+        max_losing_share=settings.gate_max_losing_share,
+    )
 
 
 def run_merge(context: Context, launcher: InlineStepLauncher, plan: MergeTags, settings: Settings) -> MergeReport:
@@ -70,6 +124,16 @@ def run_merge(context: Context, launcher: InlineStepLauncher, plan: MergeTags, s
         f"user_tags: {sum(report.inserted.values()):,} inserted, {sum(report.updated.values()):,} updated, "
         f"{sum(report.unchanged.values()):,} unchanged"
     )
+    names = {tag_id: entry.get("tag_name", "") for tag_id, entry in plan.details.items()}
+    totals = [
+        {tag_id: sum(n.values()) for tag_id, n in by.items()} for by in (report.before, report.entered, report.left)
+    ]
+    title = "Dry run, nothing was written. What the merge would change" if plan.dry_run else "Account of the merge"
+    context.log.info(f"{title}:\n{moves_table(totals[0], totals[1], totals[2], names)}")
+    for reason in report.gate:
+        context.log.warning(f"The gate would stop this: {reason}")
+    for reason in report.disturbed:
+        context.log.warning(f"Somebody else wrote to user_tags during the merge: {reason}")
     return report
 
 
@@ -85,6 +149,10 @@ def merge_metadata(report: MergeReport) -> dict[str, Any]:
         "rivals": MetadataValue.int(report.rivals),
         "entered": MetadataValue.json(moves(report.entered)),
         "left": MetadataValue.json(moves(report.left)),
+        "before": MetadataValue.json(moves(report.before)),
+        "after": MetadataValue.json(moves(report.after)),
+        "gate": MetadataValue.json(list(report.gate)),
+        **({"dry_run": True} if report.dry_run else {}),
         "seconds": MetadataValue.json(report.seconds),
     }
 

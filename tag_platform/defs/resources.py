@@ -11,7 +11,7 @@ from dagster import AssetExecutionContext, ConfigurableResource, OpExecutionCont
 from pydantic import PrivateAttr
 
 from tag_platform.compute.engine import EmbeddedEngine, engine_name, spark_config
-from tag_platform.compute.plan import EvaluateTags, MergeTags, ShardSource
+from tag_platform.compute.plan import EvaluateTags, MergeTags, ShardSource, UndoRun
 from tag_platform.compute.report import Report
 from tag_platform.dates import parse_date
 from tag_platform.mysql import Database
@@ -59,7 +59,7 @@ class InlineStepLauncher(ConfigurableResource[Any]):
 
     engine: Engine
 
-    def launch(self, context: Context, plan: ShardSource | EvaluateTags | MergeTags) -> Report:
+    def launch(self, context: Context, plan: ShardSource | EvaluateTags | MergeTags | UndoRun) -> Report:
         """Runs the plan and returns its report; says in the run's log how long it took."""
         from tag_platform.compute.run import run
 
@@ -74,6 +74,9 @@ class RunOptions(ConfigurableResource[Any]):
     `resources: {options: {config: {as_of: "2026-01-31"}}}`."""
 
     as_of: str | None = None
+    dry_run: bool = False  # show what a merge would change, write nothing into MySQL, record nothing as computed
+    allow_large_change: bool = False  # pass the gate
+    reconcile: bool = False  # merge every tag from its latest snapshot, and check details: repairs drift
 
     def date(self, context: Context, settings: Settings) -> date:
         """The run's calendar date: `as_of`, or the day on which the run started in the platform's time zone. The same

@@ -12,6 +12,7 @@ from dagster import (
     AssetCheckResult,
     AssetExecutionContext,
     AssetKey,
+    AssetObservation,
     AssetsDefinition,
     AssetSpec,
     BackfillPolicy,
@@ -27,7 +28,7 @@ from tag_platform.catalog.rulebook import Rulebook, declared_schema, parse_catal
 from tag_platform.catalog.sources import SourceTable
 from tag_platform.catalog.tags import Catalog, Tag
 from tag_platform.defs.checks import tag_check_specs, tag_checks
-from tag_platform.defs.history import MERGED_KEY, latest, source_key, tag_id_of, tag_key
+from tag_platform.defs.history import MERGED_KEY, Materialized, latest, source_key, tag_id_of, tag_key
 from tag_platform.defs.merging import merge
 from tag_platform.defs.partitions import selected_shards, shards_definition
 from tag_platform.defs.resources import InlineStepLauncher, RunOptions
@@ -80,9 +81,11 @@ def tag_assets(catalog: Catalog, sources: Mapping[str, SourceTable], settings: S
         shards = selected_shards(context)
         as_of = options.date(context, settings)
         tag_ids = sorted(tag_id for key in context.selected_asset_keys if (tag_id := tag_id_of(key)) is not None)
+        unrecorded: Mapping[int, Mapping[int, Materialized]] = {}
         if tag_ids:
             computed = compute_tags(context, launcher, catalog, sources, tag_ids, shards, as_of, settings)
-            for tag_id in tag_ids:
+            unrecorded = computed.unrecorded(context.run.run_id) if options.dry_run else {}
+            for tag_id in [] if options.dry_run else tag_ids:
                 key = tag_key(tag_id)
                 selected = {check.name for check in context.selected_asset_check_keys if check.asset_key == key}
                 broken = computed.broken.get(tag_id)
@@ -96,7 +99,11 @@ def tag_assets(catalog: Catalog, sources: Mapping[str, SourceTable], settings: S
                     yield MaterializeResult(asset_key=key, metadata=metadata, data_version=DataVersion(version))
                 yield from (c for c in tag_checks(key, broken, hits, before) if c.check_name in selected)
         if MERGED_KEY in context.selected_asset_keys:
-            result = merge(context, launcher, catalog, shards, settings)
+            result = merge(context, launcher, catalog, shards, settings, options, unrecorded)
+            if options.dry_run:  # an observation: nothing was merged that a later run could build on
+                result.pop("merged")
+                context.log_event(AssetObservation(MERGED_KEY, metadata=result))
+                return
             yield MaterializeResult(asset_key=MERGED_KEY, metadata=result, data_version=DataVersion(context.run.run_id))
 
     return tags

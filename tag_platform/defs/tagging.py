@@ -52,6 +52,14 @@ class ComputedTagSet:
             "seconds": MetadataValue.json(self.report.seconds),
         }
 
+    def unrecorded(self, run_id: str) -> dict[int, dict[int, Materialized]]:
+        """By tag and shard, what a materialization of each tag would say to a merge: dry runs record none."""
+        if self.plan is None or self.report is None:
+            return {}
+        rows = {shard_key(shard): n for shard, n in self.report.rows.items()}
+        entry = Materialized(0, run_id, {"path": self.report.path, "rows_by_shard": rows})
+        return {tag.tag_id: dict.fromkeys(self.plan.shards, entry) for tag in self.plan.tags}
+
 
 def compute_tags(
     context: Context,

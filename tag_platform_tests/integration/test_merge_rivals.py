@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from tag_platform.compute import apply_changes, upsert
 from tag_platform.compute import merge_tags as merging
-from tag_platform.compute import upsert
 from tag_platform.compute.account import AccountMismatch
 from tag_platform.compute.engine import session
 from tag_platform.compute.ledger import merges_of
@@ -109,7 +109,7 @@ def test_a_persons_change_in_between_is_kept(
         execute(database, "INSERT IGNORE INTO user_tags (user_id, tag_ids) VALUES ('new', '[8]')")
         return write(*args)
 
-    monkeypatch.setattr(merging, "write_changes", change_first)
+    monkeypatch.setattr(apply_changes, "write_changes", change_first)
     changed = {**same, USERS[0]: [1, 2], "new": [2]}
     report = merging.merge_tags(plan_of(settings, spark, "second", changed, [1, 2]), spark, database)
     found = stored(database)
@@ -130,7 +130,7 @@ def test_an_account_that_never_comes_out_even_fails_the_run(
         execute(database, "DELETE FROM user_tags ORDER BY id LIMIT 1")
         return written
 
-    monkeypatch.setattr(merging, "write_changes", lose_one)
+    monkeypatch.setattr(apply_changes, "write_changes", lose_one)
     with pytest.raises(AccountMismatch, match=r"counted 19|counted 2\d"):
         merging.merge_tags(plan_of(settings, spark, "first", {user: [1] for user in USERS}, [1]), spark, database)
 
@@ -153,7 +153,7 @@ def test_two_writers_of_the_same_new_users_lose_nothing(
             meet.wait()
         return write(*args)
 
-    monkeypatch.setattr(merging, "write_changes", together)
+    monkeypatch.setattr(apply_changes, "write_changes", together)
     failures: list[BaseException] = []
 
     def merge(plan: MergeTags) -> None:
@@ -162,7 +162,7 @@ def test_two_writers_of_the_same_new_users_lose_nothing(
         except BaseException as error:  # noqa: BLE001 (told below)
             failures.append(error)
 
-    monkeypatch.setattr(merging, "shard_locks", _NoLocks)
+    monkeypatch.setattr(apply_changes, "shard_locks", _NoLocks)
     threads = [threading.Thread(target=merge, args=(plan,)) for plan in plans]
     for thread in threads:
         thread.start()

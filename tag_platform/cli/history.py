@@ -1,0 +1,74 @@
+"""`tag-platform history USER`: every change that runs made to a user's tags, from the before-images."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tag_platform.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from tag_platform.compute.ledger import Merge
+
+
+@click.command(name="history")
+@click.argument("user_id", metavar="USER")
+@click.option("--json", "as_json", is_flag=True, help="Print the changes as JSON.")
+def history(user_id: str, as_json: bool) -> None:
+    """Show how runs changed the tags of USER, oldest first."""
+    changes = user_history(user_id, load_settings())
+    if as_json:
+        click.echo(json.dumps(changes, ensure_ascii=False, indent=2))
+        return
+    if not changes:
+        click.echo(f"No run changed the tags of {user_id}.")
+    for change in changes:
+        what = [f"+{tag_id}" for tag_id in change["entered"]] + [f"-{tag_id}" for tag_id in change["left"]]
+        after = "row deleted" if change["after"] is None else change["after"]
+        undo = f" (undo of {change['undoes']})" if change["undoes"] else ""
+        click.echo(f"{change['time']}  {' '.join(what) or 'details'}  → {after}  run {change['run_id']}{undo}")
+
+
+def user_history(user_id: str, settings: Settings) -> list[dict[str, Any]]:
+    """The changes of one user: time (UTC), run_id, undoes, before, after, entered, left. Reads the one shard of the
+    user in each merge's snapshot; snapshots that were removed from the lake are left out."""
+    from tag_platform.compute.ledger import all_merges
+    from tag_platform.mysql import Database
+    from tag_platform.shards import shard_of
+
+    found = []
+    for merge in all_merges(Database.of(settings)):
+        shard = shard_of(user_id, merge.shard_count)
+        if shard in merge.shards:
+            found += _changes(merge, shard, user_id, settings)
+    return found
+
+
+def _changes(merge: Merge, shard: int, user_id: str, settings: Settings) -> list[dict[str, Any]]:
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+    from pyarrow.fs import FileSelector
+
+    from tag_platform.lake.filesystem import open_filesystem
+    from tag_platform.lake.snapshots import shard_directory
+
+    filesystem, path = open_filesystem(shard_directory(merge.path, shard), settings)
+    files = [
+        info.path
+        for info in filesystem.get_file_info(FileSelector(path, allow_not_found=True))
+        if info.base_name.endswith(".parquet")
+    ]
+    if not files:
+        return []
+    rows = ds.dataset(files, filesystem=filesystem, format="parquet").to_table(filter=pc.field("user_id") == user_id)
+    return [
+        {
+            "time": f"{merge.started:%Y-%m-%d %H:%M:%S}",
+            "run_id": merge.run_id,
+            "undoes": merge.undoes,
+            **{name: row[name] for name in ("before", "after", "entered", "left")},
+        }
+        for row in rows.to_pylist()
+    ]
