@@ -81,7 +81,7 @@ class Settings(BaseSettings):
 
     # How much one merge may change before it asks: see tag_platform.compute.gate.
     gate_min_users: Annotated[int, Field(ge=1)] = Field(1_000, validation_alias="TAG_PLATFORM_GATE_MIN_USERS")
-    gate_max_left_share: Share = Field(0.5, validation_alias="TAG_PLATFORM_GATE_MAX_LEFT_SHARE")
+    gate_max_left_share: Share = Field(0.8, validation_alias="TAG_PLATFORM_GATE_MAX_LEFT_SHARE")
     gate_max_entered_share: Share = Field(2.0, validation_alias="TAG_PLATFORM_GATE_MAX_ENTERED_SHARE")
     gate_max_losing_share: Share = Field(0.5, validation_alias="TAG_PLATFORM_GATE_MAX_LOSING_SHARE")
 

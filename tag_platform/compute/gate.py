@@ -26,7 +26,7 @@ class TagBounds(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_left_share: float = Field(0.5, ge=0)
+    max_left_share: float = Field(0.8, ge=0)
     max_entered_share: float = Field(2.0, ge=0)
 
 
