@@ -4,33 +4,30 @@ PYTHON ?= python3
 USERS ?= 100000
 VENV := .venv
 BIN := $(VENV)/bin
-# Stamps: set-up is done again only where the lock file, the package's metadata or the list of Debian packages changed.
-STAMPS := $(VENV)/.stamps
+# Its time says what the virtual environment was made from; it is made anew where one of these files changed.
+INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup setup-test demo test lint up down status lock clean
+.PHONY: help setup packages packages-test demo test lint up down status lock clean
 .DEFAULT_GOAL := help
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-setup: $(STAMPS)/packages $(STAMPS)/python ## Install what is missing
-setup-test: $(STAMPS)/packages-test setup
+setup: packages $(INSTALLED) ## Install what is missing
 
-$(STAMPS)/packages: infra/local/install.sh
+packages:
 	@PYTHON=$(PYTHON) infra/local/install.sh
-	@mkdir -p $(@D) && touch $@
 
-$(STAMPS)/packages-test: infra/local/install.sh
+packages-test:
 	@PYTHON=$(PYTHON) infra/local/install.sh test
-	@mkdir -p $(@D) && touch $@
 
-$(STAMPS)/python: requirements.lock pyproject.toml | $(STAMPS)/packages
+$(INSTALLED): requirements.lock pyproject.toml | packages
 	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@# The lock file is complete; resolving again would trip over extras, which it does not name.
 	@echo "Installing Python packages into $(VENV) (a few minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
-	@mkdir -p $(@D) && touch $@
+	@touch $@
 
 demo: setup ## Start storage, make up users, compute every tag, show what was written
 	@$(BIN)/tag-platform init
@@ -46,7 +43,7 @@ lint: setup
 	$(BIN)/mypy
 
 # Tests start a database and an object store of their own, on free ports and in a temporary folder.
-test: setup-test lint ## Lint, types, and all tests
+test: packages-test lint ## Lint, types, and all tests
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 up: setup ## Start the local deployment and print its addresses
