@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Protocol, TypeVar
+from zoneinfo import ZoneInfo
 
 from tag_platform.rules.predicates import Comparison
 from tag_platform.rules.regex import Regex
@@ -46,8 +47,17 @@ class Engine(Protocol[E]):
         """Whether one of this package's own patterns is found (ASCII, no newline after `$`)."""
 
     def matches(self, text: E, regex: Regex) -> E: ...
-    def extract(self, text: E, pattern: str) -> E:
-        """The first group of the match, or the empty text where there is none."""
+    def zeros_left(self, text: E) -> E:
+        """Without leading zeros."""
+
+    def zeros_right(self, text: E) -> E:
+        """Without trailing zeros."""
+
+    def before(self, text: E, mark: str) -> E:
+        """What stands before the mark; the whole text where there is none."""
+
+    def after(self, text: E, mark: str) -> E:
+        """What stands behind the mark; the empty text where there is none."""
 
     def contains(self, text: E, part: str) -> E: ...
     def starts_with(self, text: E, part: str) -> E: ...
@@ -61,8 +71,16 @@ class Engine(Protocol[E]):
     def substring(self, text: E, start: int, length: int | None = None) -> E:
         """From position `start`, the first being 1."""
 
+    def without(self, text: E, mark: str) -> E:
+        """Without any of that character."""
+
+    def unsigned(self, text: E) -> E:
+        """Without signs at its start."""
+
     # conversions
-    def text_to_bigint(self, text: E) -> E: ...
+    def clamped_bigint(self, text: E, limit: int) -> E:
+        """Of a whole number's text, moved into -limit … limit."""
+
     def text_to_decimal(self, text: E, target: ColumnType) -> E: ...
     def text_to_double(self, text: E) -> E:
         """Of a number's text; infinite where it is too large."""
@@ -78,20 +96,11 @@ class Engine(Protocol[E]):
         """The shortest digits that read back as the number, in any notation with point or exponent."""
 
     def day_text(self, day: E) -> E: ...
-    def micros(self, moment: E) -> E:
-        """Microseconds since 1970 of a timestamp (an instant)."""
+    def local_text(self, moment: E, zone: ZoneInfo) -> E:
+        """`YYYY-MM-DD HH:MM:SS.ffffff` of a timestamp (an instant) on the clocks of that zone."""
 
     def wall_text(self, moment: E) -> E:
         """`YYYY-MM-DD HH:MM:SS.ffffff` of a timestamp without zone."""
-
-    def day_number(self, days: E) -> E:
-        """The date that is so many days after 1970-01-01."""
-
-    def modulo(self, number: E, divisor: int) -> E:
-        """The rest, never negative."""
-
-    def quotient(self, number: E, divisor: int) -> E:
-        """Of a number that is a multiple of the divisor."""
 
     def add(self, left: E, right: E) -> E: ...
     def negative(self, number: E) -> E: ...

@@ -36,7 +36,6 @@ from tag_platform.rules.predicates import (
 from tag_platform.rules.schema import ColumnType, parse_type
 from tag_platform.rules.text_numbers import NUMBER, SIMPLE, SIMPLE_TYPE, TextNumbers
 from tag_platform.rules.values import FALSE_WORDS, TRUE_WORDS, largest_float
-from tag_platform.rules.zones import local_micros, wall_text
 
 E = TypeVar("E")
 
@@ -194,13 +193,14 @@ class Renderer(Generic[E]):
         else:
             assert isinstance(in_simple, Known)
             quick = e.boolean(in_simple.truth)
-        parts = self.numbers.parts(self.value(term))
-        return e.when(simple, quick, self.numbers.compare(op, parts, self.numbers.literal(predicate.value)))
+        exact = self.numbers.compare_literal(op, self.numbers.parts(text), predicate.value)
+        return e.when(simple, quick, e.when(e.found(text, NUMBER), exact))
 
     def _one_of(self, term: Term, values: Sequence[Any]) -> E:
         e = self.engine
         if _is_text_number(term):
-            return self.numbers.one_of(self.numbers.parts(self.value(term)), values)
+            text = self._trimmed(term)
+            return e.when(e.found(text, NUMBER), self.numbers.one_of(self.numbers.parts(text), values))
         return e.one_of(self.value(term), [self._literal(term, value) for value in values])
 
     def _literal(self, term: Term, value: Any) -> E:
@@ -223,11 +223,7 @@ class Renderer(Generic[E]):
             return e.day_text(self.raw(term))
         if stored.base != "timestamp":
             return self.value(term) if stored.base == "string" else e.wall_text(self.raw(term))
-        return wall_text(e, local_micros(e, e.micros(self.raw(term)), self.zone), self._padded)
-
-    def _padded(self, number: E, width: int) -> E:
-        e = self.engine
-        return e.substring(e.integer_text(e.add(number, e.integer(10**width))), 2, width)
+        return e.local_text(self.raw(term), self.zone)
 
     def _two_fields(self, predicate: FieldCompare) -> E:
         e, x, y, op = self.engine, predicate.term, predicate.other, predicate.op

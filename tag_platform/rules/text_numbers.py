@@ -39,25 +39,26 @@ class TextNumbers(Generic[E]):
         self.engine = engine
 
     def parts(self, text: E) -> Parts[E]:
-        """Sign, power and figures of a number's text."""
+        """Sign, power and figures of a number's text. Of another text they mean nothing, and nothing fails.
+
+        Each step uses the one before it as seldom as it can: an engine is given the whole expression for every use.
+        """
         e = self.engine
-        whole = e.extract(text, "^[+-]?0*([0-9]*)")
-        fraction = e.extract(text, "^[+-]?[0-9]*[.]([0-9]*)")
-        zeros = e.length(e.extract(fraction, "^(0*)"))
-        figures = e.extract(e.extract(e.concat([whole, fraction]), "^0*([0-9]*)$"), "^([0-9]*[1-9])0*$")
-        written = e.extract(text, "[eE]([+-]?[0-9]+)$")
-        digits = e.extract(written, "^[+-]?0*([1-9][0-9]*)$")
-        exponent = e.when(
-            e.compare(">", e.length(digits), e.integer(15)),
-            e.integer(MAX_EXPONENT),
-            e.text_to_bigint(e.concat([e.text("0"), e.when(e.compare("<=", e.length(digits), e.integer(15)), digits)])),
-        )
-        exponent = e.when(e.starts_with(written, "-"), e.negative(exponent), exponent)
-        places = e.when(e.compare("=", e.length(whole), e.integer(0)), e.negative(zeros), e.length(whole))
+        unsigned = e.unsigned(e.lowered(text))
+        mantissa = e.before(unsigned, "e")
+        digits = e.zeros_left(e.without(mantissa, "."))
+        figures = e.zeros_right(digits)
         zero = e.compare("=", figures, e.text(""))
         sign = e.when(zero, e.integer(0), e.when(e.starts_with(text, "-"), e.integer(-1), e.integer(1)))
-        known = e.negate(e.is_null(text))
-        return Parts(e.when(known, sign), e.when(zero, e.integer(0), e.add(places, exponent)), figures)
+        places = e.add(e.length(digits), e.negative(e.length(e.after(mantissa, "."))))
+        power = e.add(places, self._exponent(unsigned))
+        return Parts(e.when(e.negate(e.is_null(text)), sign), e.when(zero, e.integer(0), power), figures)
+
+    def _exponent(self, unsigned: E) -> E:
+        """The number behind the `e`, cut where a literal's is (`MAX_EXPONENT`); 0 where there is none."""
+        e = self.engine
+        written = e.after(e.concat([unsigned, e.text("e0")]), "e")
+        return e.clamped_bigint(e.when(e.found(written, "^[+-]?[0-9]+(e0)?$"), written), MAX_EXPONENT)
 
     def literal(self, number: Decimal) -> Parts[E]:
         e = self.engine
@@ -67,25 +68,30 @@ class TextNumbers(Generic[E]):
     def compare(self, op: Comparison, x: Parts[E], y: Parts[E]) -> E:
         """`x op y`; UNKNOWN where one of them is NULL."""
         e = self.engine
-        same = e.both(
-            [
-                e.compare("=", x.sign, y.sign),
-                e.compare("=", x.power, y.power),
-                e.compare("=", x.figures, y.figures),
-            ]
-        )
-        if op == "=":
-            return same
         if op in (">", ">="):
             return e.negate(self.compare("<=" if op == ">" else "<", x, y))
-        less = e.either(
-            [
-                e.compare("<", x.sign, y.sign),
-                e.both([e.compare("=", x.sign, y.sign), e.compare("=", x.sign, e.integer(1)), self._smaller(x, y)]),
-                e.both([e.compare("=", x.sign, y.sign), e.compare("=", x.sign, e.integer(-1)), self._smaller(y, x)]),
-            ]
-        )
+        same = e.both([e.compare("=", a, b) for a, b in ((x.sign, y.sign), (x.power, y.power), (x.figures, y.figures))])
+        if op == "=":
+            return same
+        positive = e.both([e.compare("=", x.sign, e.integer(1)), self._smaller(x, y)])
+        negative = e.both([e.compare("=", x.sign, e.integer(-1)), self._smaller(y, x)])
+        among_equals = e.both([e.compare("=", x.sign, y.sign), e.either([positive, negative])])
+        less = e.either([e.compare("<", x.sign, y.sign), among_equals])
         return less if op == "<" else e.either([less, same])
+
+    def compare_literal(self, op: Comparison, x: Parts[E], number: Decimal) -> E:
+        """`x op number`; UNKNOWN where x is NULL."""
+        e = self.engine
+        if op in (">", ">="):
+            return e.negate(self.compare_literal("<=" if op == ">" else "<", x, number))
+        sign, y = literal_parts(number)[0], self.literal(number)
+        if op == "=":
+            return self.compare("=", x, y)
+        if sign == 0:
+            return e.compare(op, x.sign, y.sign)
+        if sign > 0:
+            return e.either([e.compare("<", x.sign, y.sign), self._smaller(x, y, op)])
+        return e.both([e.compare("=", x.sign, y.sign), self._smaller(y, x, op)])
 
     def one_of(self, x: Parts[E], numbers: Sequence[Decimal]) -> E:
         e = self.engine
@@ -93,14 +99,11 @@ class TextNumbers(Generic[E]):
         keys = ["|".join(map(str, literal_parts(number))) for number in numbers]
         return e.one_of(key, [e.text(text) for text in keys])
 
-    def _smaller(self, x: Parts[E], y: Parts[E]) -> E:
+    def _smaller(self, x: Parts[E], y: Parts[E], op: Comparison = "<") -> E:
+        """By size alone, whatever the sign."""
         e = self.engine
-        return e.either(
-            [
-                e.compare("<", x.power, y.power),
-                e.both([e.compare("=", x.power, y.power), e.compare("<", x.figures, y.figures)]),
-            ]
-        )
+        same_power = e.both([e.compare("=", x.power, y.power), e.compare(op, x.figures, y.figures)])
+        return e.either([e.compare("<", x.power, y.power), same_power])
 
 
 def literal_parts(number: Decimal) -> tuple[int, int, str]:

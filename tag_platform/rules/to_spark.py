@@ -105,8 +105,23 @@ class SparkEngine:
         is_rust = F.lit("É").rlike("(?i)é")
         return F.rlike(text, F.when(is_rust, F.lit(rust)).otherwise(F.lit(java)))
 
-    def extract(self, text: Column, pattern: str) -> Column:
-        return F.regexp_extract(text, pattern.replace("$", r"\z"), 1)
+    def zeros_left(self, text: Column) -> Column:
+        return F.regexp_replace(text, "^0+", "")
+
+    def zeros_right(self, text: Column) -> Column:
+        return F.regexp_replace(text, "0+$", "")
+
+    def before(self, text: Column, mark: str) -> Column:
+        return F.substring_index(text, mark, 1)
+
+    def after(self, text: Column, mark: str) -> Column:
+        return F.regexp_replace(text, f"^[^{mark}]*[{mark}]?", "")
+
+    def without(self, text: Column, mark: str) -> Column:
+        return F.translate(text, mark, "")
+
+    def unsigned(self, text: Column) -> Column:
+        return F.regexp_replace(text, "^[+-]+", "")
 
     def contains(self, text: Column, part: str) -> Column:
         return text.contains(part)
@@ -132,8 +147,9 @@ class SparkEngine:
     def substring(self, text: Column, start: int, length: int | None = None) -> Column:
         return F.substring(text, start, 2**31 - 1 - start if length is None else length)
 
-    def text_to_bigint(self, text: Column) -> Column:
-        return text.cast("bigint")
+    def clamped_bigint(self, text: Column, limit: int) -> Column:
+        number = F.greatest(text.cast("double"), F.lit(float(-limit)))
+        return F.least(number, F.lit(float(limit))).cast("bigint")
 
     def text_to_decimal(self, text: Column, target: ColumnType) -> Column:
         return text.cast(target.name)
@@ -170,21 +186,20 @@ class SparkEngine:
     def day_text(self, day: Column) -> Column:
         return F.date_format(day, "yyyy-MM-dd")
 
-    def micros(self, moment: Column) -> Column:
-        return F.unix_micros(moment)
-
     def wall_text(self, moment: Column) -> Column:
         return F.date_format(moment, "yyyy-MM-dd HH:mm:ss.SSSSSS")
 
-    def day_number(self, days: Column) -> Column:
-        return F.date_add(F.lit("1970-01-01").cast("date"), days.cast("int"))
-
-    def modulo(self, number: Column, divisor: int) -> Column:
-        return F.pmod(number, F.lit(divisor).cast("bigint"))
-
-    def quotient(self, number: Column, divisor: int) -> Column:
-        # The slash divides doubles, which is exact for the multiples of these divisors that dates can give.
-        return (number / F.lit(divisor).cast("bigint")).cast("bigint")
+    def local_text(self, moment: Column, zone: ZoneInfo) -> Column:
+        # The engines differ in what the session's zone does to casts of timestamps; microseconds are the same to all.
+        day = F.lit(86_400_000_000).cast("bigint")
+        micros = F.unix_micros(moment)
+        in_day = F.pmod(micros, day)
+        # The slash divides doubles, which is exact for multiples of a day.
+        midnight = F.date_add(F.lit("1970-01-01").cast("date"), ((micros - in_day) / day).cast("int"))
+        seconds = (in_day / F.lit(1_000_000)).cast("decimal(12,6)")
+        since = F.make_dt_interval(F.lit(0), F.lit(0), F.lit(0), seconds)
+        local = F.convert_timezone(F.lit("UTC"), F.lit(str(zone)), midnight.cast("timestamp_ntz") + since)
+        return self.wall_text(local)
 
     def add(self, left: Column, right: Column) -> Column:
         return left + right

@@ -1,18 +1,17 @@
-"""The offsets of a time zone as data, so that engines compute local dates by arithmetic alone: they differ in what they
-make of the session's time zone, and some know no zones at all."""
+"""The offsets of a time zone as data, so that SQL computes local dates by arithmetic alone: a database server may know
+no time zones at all, and its session's zone is not ours to set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import TypeVar
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from tag_platform.rules.engine import Engine
 from tag_platform.rules.values import EPOCH
 
-E = TypeVar("E")
+if TYPE_CHECKING:
+    from tag_platform.rules.sql import Sql, SqlEngine
 
 _FIRST, _LAST = datetime(1850, 1, 1), datetime(2150, 1, 1)
 _UTC = ZoneInfo("UTC")
@@ -46,11 +45,15 @@ def offsets(zone: ZoneInfo) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-def local_micros(engine: Engine[E], micros: E, zone: ZoneInfo) -> E:
-    """Microseconds of the wall clock since 1970, of an instant in microseconds since 1970 (UTC)."""
+def local_text(engine: SqlEngine, micros: Sql, zone: ZoneInfo) -> Sql:
+    """`YYYY-MM-DD HH:MM:SS.ffffff` on the clocks of the zone, of an instant in microseconds since 1970 (UTC)."""
+    return _wall_text(engine, _local_micros(engine, micros, zone))
+
+
+def _local_micros(engine: SqlEngine, micros: Sql, zone: ZoneInfo) -> Sql:
     table = offsets(zone)
 
-    def chosen(low: int, high: int) -> E:
+    def chosen(low: int, high: int) -> Sql:
         if high - low == 1:
             return engine.integer(table[low][1])
         middle = (low + high) // 2
@@ -60,13 +63,14 @@ def local_micros(engine: Engine[E], micros: E, zone: ZoneInfo) -> E:
     return engine.add(micros, chosen(0, len(table)))
 
 
-def wall_text(engine: Engine[E], local: E, padded: Callable[[E, int], E]) -> E:
-    """`YYYY-MM-DD HH:MM:SS.ffffff` of microseconds of the wall clock since 1970."""
+def _wall_text(engine: SqlEngine, local: Sql) -> Sql:
     second, minute, hour, day = 10**6, 60 * 10**6, 3600 * 10**6, 86400 * 10**6
-    in_day = engine.modulo(local, day)
-    in_hour, in_minute, in_second = (engine.modulo(local, unit) for unit in (hour, minute, second))
+    in_day, in_hour, in_minute, in_second = (engine.modulo(local, unit) for unit in (day, hour, minute, second))
 
-    def part(whole: E, rest: E, unit: int) -> E:
+    def padded(number: Sql, width: int) -> Sql:
+        return engine.substring(engine.integer_text(engine.add(number, engine.integer(10**width))), 2, width)
+
+    def part(whole: Sql, rest: Sql, unit: int) -> Sql:
         return padded(engine.quotient(engine.add(whole, engine.negative(rest)), unit), 2)
 
     days = engine.quotient(engine.add(local, engine.negative(in_day)), day)
