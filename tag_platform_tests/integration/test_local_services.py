@@ -75,7 +75,9 @@ def test_a_killed_process_runner_is_recovered_and_what_it_left_is_ended(own: Set
     assert runner is not None
     os.kill(runner, signal.SIGKILL)
     psutil.Process(runner).wait(timeout=10) if psutil.pid_exists(runner) else None
-    assert all(pid and psutil.pid_exists(pid) for pid in before.values()), "the programs outlive it"
+    # The object store may end by itself when it next writes a log line to nobody; the database does not.
+    assert before["database"] is not None
+    assert psutil.pid_exists(before["database"]), "a program outlives it"
     deployment.ensure_services(own)
     after = _pids(own)
     assert all(after.values())
