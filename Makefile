@@ -7,11 +7,14 @@ BIN := $(VENV)/bin
 # Its time says what the virtual environment was made from; it is made anew where one of these files changed.
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup packages packages-test demo test lint up down status lock clean
+# The data plane's second environment: Spark 3.5, as on AWS Glue, and no Dagster.
+VENV35 := .venv-spark35
+
+.PHONY: help setup spark35 packages packages-test demo test lint up down status lock clean
 .DEFAULT_GOAL := help
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: packages $(INSTALLED) ## Install what is missing
 
@@ -29,6 +32,14 @@ $(INSTALLED): requirements.lock pyproject.toml | packages
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
+spark35: $(VENV35)/.installed ## The environment with Spark 3.5 that tests use
+
+$(VENV35)/.installed: requirements-spark35.lock | packages-test
+	@test -x $(VENV35)/bin/python && $(VENV35)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV35)
+	@echo "Installing Spark 3.5 into $(VENV35) (a minute the first time)"
+	@$(VENV35)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-spark35.lock
+	@touch $@
+
 demo: setup ## Start storage, make up users, compute every tag, show what was written
 	@$(BIN)/tag-platform init
 	@$(BIN)/tag-platform sample-data --if-empty --users $(USERS)
@@ -43,7 +54,7 @@ lint: setup
 	$(BIN)/mypy
 
 # Tests start a database and an object store of their own, on free ports and in a temporary folder.
-test: packages-test lint ## Lint, types, and all tests
+test: packages-test lint spark35 ## Lint, types, and all tests
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 up: setup ## Start the local deployment and print its addresses
@@ -60,6 +71,8 @@ lock: setup ## Write requirements.lock anew from pyproject.toml
 	@$(BIN)/python -m venv $(VENV)/uv && $(VENV)/uv/bin/pip install --quiet --disable-pip-version-check uv
 	@$(VENV)/uv/bin/uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --universal --quiet --output-file requirements.lock
+	@$(VENV)/uv/bin/uv pip compile requirements-spark35.in --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --universal --quiet --output-file requirements-spark35.lock
 
 clean: down ## Remove the virtual environment and all local data
-	rm -rf $(VENV) .tag_platform .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV35) .tag_platform .pytest_cache .mypy_cache .ruff_cache .hypothesis

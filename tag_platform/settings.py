@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     spark_master_url: str | None = Field(None, validation_alias="SPARK_MASTER_URL")
     spark_remote: str | None = Field(None, validation_alias="SPARK_REMOTE")
 
+    # Maven coordinates of an S3 client; nothing takes the one that fits the installed PySpark, `none` none.
+    spark_packages: str | None = Field(None, validation_alias="TAG_PLATFORM_SPARK_PACKAGES")
+
     api_host: str = Field("127.0.0.1", validation_alias="API_HOST")
     api_port: Port = Field(5000, validation_alias="API_PORT")
     api_tokens: SecretStr | None = Field(None, validation_alias="TAG_PLATFORM_API_TOKENS")

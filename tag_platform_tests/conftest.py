@@ -60,8 +60,8 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 @pytest.fixture
 def settings(services: Settings, tmp_path: Path) -> Iterator[Settings]:
-    """Settings of an empty platform for one test; see `_own_settings`."""
-    with _own_settings(services, tmp_path) as made:
+    """Settings of an empty platform for one test; see `own_settings`."""
+    with own_settings(services, tmp_path) as made:
         yield made
 
 
@@ -69,13 +69,13 @@ def settings(services: Settings, tmp_path: Path) -> Iterator[Settings]:
 def module_settings(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """The same for all tests of a module, with the schema and the eight first tags in place. Four shards: fewer events
     than by default, since these tests are many runs."""
-    with _own_settings(services, tmp_path_factory.mktemp("module"), TAG_PLATFORM_SHARDS="4") as made:
+    with own_settings(services, tmp_path_factory.mktemp("module"), TAG_PLATFORM_SHARDS="4") as made:
         migrate(made)
         yield made
 
 
 @contextmanager
-def _own_settings(services: Settings, folder: Path, **more: str) -> Iterator[Settings]:
+def own_settings(services: Settings, folder: Path, **more: str) -> Iterator[Settings]:
     """Settings, in the environment too, with fresh databases and an empty warehouse and lake. To the platform these are
     servers of the user's own, so that no command under test starts or stops any."""
     mark = f"test_{uuid.uuid4().hex[:12]}"

@@ -32,7 +32,7 @@ def run_here(request: RunRequest, settings: Settings) -> dict[str, Any]:
     tag_ids = request.chosen_tags(catalog)
     sources = load_sources(settings.sources)
     if request.user_ids is not None:
-        from tag_platform.defs.jobs import check_users
+        from tag_platform.compute.planning import check_users
 
         check_users(request.user_ids)
     for name, value in settings.environment().items():

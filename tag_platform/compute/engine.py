@@ -7,19 +7,21 @@ The session itself is made by dagster-pyspark's resource in the control plane, o
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from tag_platform.errors import BadInput
+from tag_platform.errors import BadInput, TagPlatformError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from tag_platform.settings import Settings
 
-EngineName = Literal["sail", "spark", "connect"]
+EngineName = Literal["sail", "spark", "connect", "glue"]
 
 
 def engine_name(settings: Settings) -> EngineName:
@@ -28,7 +30,12 @@ def engine_name(settings: Settings) -> EngineName:
         raise BadInput(
             "SPARK_MASTER_URL and SPARK_REMOTE are both set; set one of them, or none for the embedded engine."
         )
-    return "spark" if settings.spark_master_url else "connect" if settings.spark_remote else "sail"
+    if settings.spark_master_url:
+        return "spark"
+    if settings.spark_remote:
+        return "connect"
+    # In a Glue job the session is the job's own; a control plane of these environments sends its plans there.
+    return "sail" if settings.env == "local" else "glue"
 
 
 class EmbeddedEngine:
@@ -69,13 +76,19 @@ def spark_config(settings: Settings, remote: str | None = None) -> dict[str, str
         return {**config, "spark.remote": str(remote)}
     if name == "connect":
         return {**config, "spark.remote": str(settings.spark_remote)}
+    config |= {"spark.app.name": "tag_platform", "spark.sql.adaptive.enabled": "true"}
+    if name == "glue":  # Glue sets master, user interface and its own S3 client
+        return config
+    if any(here in str(settings.spark_master_url) for here in ("local", "127.0.0.1")):
+        # Tasks on this machine run in this interpreter; PySpark would take the first python3 of the path.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     config |= {
         "spark.master": str(settings.spark_master_url),
-        "spark.app.name": "tag_platform",
-        "spark.sql.adaptive.enabled": "true",
         "spark.ui.enabled": "false",
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
     }
+    if any(root.startswith("s3://") for root in (settings.warehouse, settings.lake)):
+        config |= s3a_packages(settings)
     if settings.s3_endpoint is not None:
         endpoint = urlsplit(settings.s3_endpoint)
         config |= {
@@ -88,6 +101,32 @@ def spark_config(settings: Settings, remote: str | None = None) -> dict[str, str
     return config
 
 
+def s3a_packages(settings: Settings) -> dict[str, str]:
+    """Spark's own distribution has no S3 client: the one that fits its Hadoop, fetched from Maven Central once and kept
+    in ~/.ivy2. `hadoop-aws` asks for the whole AWS SDK (hundreds of megabytes); the parts that S3A uses are 11 to 18.
+
+    `TAG_PLATFORM_SPARK_PACKAGES` replaces them: other coordinates, or `none` where the cluster has the jars.
+    """
+    given = settings.spark_packages
+    if given is not None:
+        return {} if given == "none" else {"spark.jars.packages": given}
+    import pyspark
+
+    jars = list((Path(pyspark.__file__).parent / "jars").glob("hadoop-client-api-*.jar"))
+    hadoop = jars[0].stem.removeprefix("hadoop-client-api-") if jars else "3.4.2"
+    if hadoop.startswith("3.3."):
+        modules = [f"com.amazonaws:aws-java-sdk-{part}:1.12.262" for part in ("s3", "sts", "dynamodb")]
+        excluded = ["com.amazonaws:aws-java-sdk-bundle"]
+    else:
+        parts = ("s3", "sts", "s3-transfer-manager", "netty-nio-client")
+        modules = [f"software.amazon.awssdk:{part}:2.29.52" for part in parts]
+        excluded = ["software.amazon.awssdk:bundle"]
+    return {
+        "spark.jars.packages": ",".join([f"org.apache.hadoop:hadoop-aws:{hadoop}", *modules]),
+        "spark.jars.excludes": ",".join(excluded),
+    }
+
+
 @contextmanager
 def session(settings: Settings) -> Iterator[SparkSession]:
     """A session of the chosen engine without Dagster (tests, benchmarks, Glue's entry script), ended at exit."""
@@ -97,10 +136,30 @@ def session(settings: Settings) -> Iterator[SparkSession]:
     builder = SparkSession.builder
     for key, value in spark_config(settings, engine.remote if engine else None).items():
         builder = builder.config(key, value)
-    spark = builder.getOrCreate()
+    try:
+        spark = builder.getOrCreate()
+    except Exception as error:
+        raise _not_started(settings, error) from error
     try:
         yield spark
     finally:
         spark.stop()
         if engine:
             engine.stop()
+
+
+def _not_started(settings: Settings, error: Exception) -> TagPlatformError:
+    """Words for whoever starts an engine that does not start."""
+    reason = (str(error).strip().splitlines() or [repr(error)])[0]
+    asked = {
+        "spark": f"SPARK_MASTER_URL={settings.spark_master_url}",
+        "connect": f"SPARK_REMOTE={settings.spark_remote}",
+    }
+    hint = ""
+    if engine_name(settings) == "spark" and "spark.jars.packages" in spark_config(settings):
+        hint = (
+            " Its S3 client is fetched from Maven Central the first time; without access to it, give the jars to Spark"
+            " and set TAG_PLATFORM_SPARK_PACKAGES=none, or keep warehouse and lake on a shared path."
+        )
+    name = engine_name(settings)
+    return TagPlatformError(f"The engine ({asked.get(name, name)}) does not start: {reason}.{hint}")

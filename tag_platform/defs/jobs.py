@@ -19,8 +19,9 @@ from tag_platform.catalog.rulebook import check_tag_ids
 from tag_platform.catalog.sources import SourceTable
 from tag_platform.catalog.tags import Catalog
 from tag_platform.compute.plan import ComputedTags, MergeShards, MergeTags
+from tag_platform.compute.planning import MAX_USERS, check_users, gate_bounds
 from tag_platform.defs.history import source_key
-from tag_platform.defs.merging import gate_bounds, merge_metadata, run_merge
+from tag_platform.defs.merging import merge_metadata, run_merge
 from tag_platform.defs.partitions import range_tags
 from tag_platform.defs.resources import InlineStepLauncher, RunOptions
 from tag_platform.defs.source_assets import refresh_source
@@ -29,8 +30,6 @@ from tag_platform.errors import BadInput
 from tag_platform.lake.snapshots import new_snapshot, shard_directory
 from tag_platform.settings import Settings
 from tag_platform.shards import shard_key, shard_of
-
-MAX_USERS = 10_000
 
 
 class TagUsersConfig(Config):
@@ -108,15 +107,6 @@ def tag_users_job(catalog: Catalog, sources: Mapping[str, SourceTable], settings
         tag_users.alias("tag_users")()
 
     return tag_users_of_some
-
-
-def check_users(user_ids: list[str]) -> None:
-    """Raises `BadInput` where the list is empty or too long, or holds an id that no user can have."""
-    if not 1 <= len(user_ids) <= MAX_USERS:
-        raise BadInput(f"user_ids holds {len(user_ids):,} ids; 1 to {MAX_USERS:,} are allowed.")
-    for position, user in enumerate(user_ids):
-        if not user or len(user) > 100 or user.endswith(" "):
-            raise BadInput(f"user_ids[{position}] is no usable user id: 1 to 100 characters, not ending in a blank.")
 
 
 def _refresh(

@@ -15,9 +15,10 @@ from typing import Any
 from dagster import MetadataValue
 
 from tag_platform.catalog.tags import Catalog
-from tag_platform.compute.gate import GateBounds, moves_table
+from tag_platform.compute.gate import moves_table
 from tag_platform.compute.ledger import StalePlan, newest_merge
 from tag_platform.compute.plan import ComputedTags, MergeShards, MergeTags
+from tag_platform.compute.planning import gate_bounds
 from tag_platform.compute.report import MergeReport
 from tag_platform.defs.history import MERGED_KEY, Materialized, latest, tag_key
 from tag_platform.defs.resources import Context, InlineStepLauncher, RunOptions
@@ -103,16 +104,6 @@ def _plan(
         "details": details,
         "merged": MetadataValue.json({shard_key(shard): tags for shard, tags in taken.items()}),
     }
-
-
-def gate_bounds(settings: Settings) -> GateBounds:
-    """How much a merge may change before it asks."""
-    return GateBounds(
-        min_users=settings.gate_min_users,
-        max_left_share=settings.gate_max_left_share,
-        max_entered_share=settings.gate_max_entered_share,
-        max_losing_share=settings.gate_max_losing_share,
-    )
 
 
 def run_merge(context: Context, launcher: InlineStepLauncher, plan: MergeTags, settings: Settings) -> MergeReport:

@@ -11,16 +11,16 @@ from typing import Any
 
 from dagster import MetadataValue
 
-from tag_platform.catalog.rulebook import Rulebook, parse_catalog, rule_json, stored_schema
+from tag_platform.catalog.rulebook import parse_catalog, stored_schema
 from tag_platform.catalog.sources import SourceTable
 from tag_platform.catalog.tags import Catalog
-from tag_platform.compute.plan import EvaluateTags, Snapshot, TagRule
+from tag_platform.compute.plan import EvaluateTags
+from tag_platform.compute.planning import tags_plan
 from tag_platform.compute.report import TagsReport
 from tag_platform.defs.history import Materialized, directories, latest, source_key
 from tag_platform.defs.resources import Context, InlineStepLauncher
 from tag_platform.errors import TagPlatformError
 from tag_platform.lake.snapshots import new_snapshot, require_present
-from tag_platform.rules import RuleSchema
 from tag_platform.settings import Settings
 from tag_platform.shards import shard_key
 
@@ -85,17 +85,16 @@ def compute_tags(
     usable = [tag_id for tag_id in tag_ids if tag_id in rulebook.rules]
     if not usable:
         return ComputedTagSet(None, None, broken, {})
-    plan = EvaluateTags(
-        as_of=as_of,
-        timezone=settings.timezone,
-        tags=tuple(_tag_rule(tag_id, rulebook) for tag_id in usable),
-        references={tag_id: rule_json(rulebook.texts[tag_id]) for tag_id in _referenced(usable, rulebook)},
-        rule_schema=schema.to_json(),
-        sources={name: _snapshot(name, entries, schema) for name, entries in snapshots.items()},
-        shards=shards,
-        shard_count=settings.shards,
-        users=users,
-        output=new_snapshot(settings.lake, "tags", context.run.run_id),
+    plan = tags_plan(
+        rulebook,
+        schema,
+        usable,
+        {name: directories(entries) for name, entries in snapshots.items()},
+        shards,
+        as_of,
+        new_snapshot(settings.lake, "tags", context.run.run_id),
+        settings,
+        users,
     )
     require_present([d for snapshot in plan.sources.values() for d in snapshot.directories], settings)
     report = launcher.launch(context, plan)
@@ -130,24 +129,3 @@ def _columns(table: str, entries: Mapping[int, Materialized]) -> dict[str, str]:
             f"Materialize source/{table} for all shards."
         )
     return dict(found[0])
-
-
-def _snapshot(table: str, entries: dict[int, Materialized], schema: RuleSchema) -> Snapshot:
-    columns = {name: column.stored for name, column in schema.tables[table].items()}
-    return Snapshot(directories=directories(entries), columns=columns)
-
-
-def _tag_rule(tag_id: int, rulebook: Rulebook) -> TagRule:
-    rule = rulebook.rules[tag_id]
-    return TagRule(tag_id=tag_id, rule=rule_json(rulebook.texts[tag_id]), version=rule.digest)
-
-
-def _referenced(tag_ids: list[int], rulebook: Rulebook) -> set[int]:
-    """The tags that the rules refer to, directly and through others."""
-    found: set[int] = set()
-    todo = list(tag_ids)
-    while todo:
-        for reference in rulebook.rules[todo.pop()].references - found:
-            found.add(reference)
-            todo.append(reference)
-    return found

@@ -29,6 +29,7 @@ class PlanRunner:
             name.write_text(plan)
             names.append(str(name))
         environment = {**os.environ, "SPARK_MASTER_URL": self.master or "", "SPARK_LOCAL_IP": "127.0.0.1"}
+        environment |= {"TAG_PLATFORM_LAKE": str(folder), "TAG_PLATFORM_WAREHOUSE": str(folder)}  # no S3 client needed
         done = subprocess.run(
             [sys.executable, "-m", "tag_platform_tests.engines.run_plans", *names],
             env=environment,

@@ -1,0 +1,81 @@
+"""From rules and snapshots to an evaluation plan: what the control plane and a run without it (`tag_platform.direct`)
+have in common. No Dagster here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+
+from tag_platform.catalog.rulebook import Rulebook, rule_json
+from tag_platform.compute.gate import GateBounds
+from tag_platform.compute.plan import EvaluateTags, Snapshot, TagRule
+from tag_platform.errors import BadInput
+from tag_platform.rules import RuleSchema
+from tag_platform.settings import Settings
+
+MAX_USERS = 10_000
+
+
+def tags_plan(
+    rulebook: Rulebook,
+    schema: RuleSchema,
+    tag_ids: Sequence[int],
+    directories: Mapping[str, tuple[str, ...]],
+    shards: tuple[int, ...],
+    as_of: date,
+    output: str,
+    settings: Settings,
+    users: tuple[str, ...] | None = None,
+) -> EvaluateTags:
+    """The plan for tags whose rules are sound. `directories` are each source's shard directories that hold rows."""
+    return EvaluateTags(
+        as_of=as_of,
+        timezone=settings.timezone,
+        tags=tuple(_tag_rule(tag_id, rulebook) for tag_id in tag_ids),
+        references={tag_id: rule_json(rulebook.texts[tag_id]) for tag_id in _referenced(tag_ids, rulebook)},
+        rule_schema=schema.to_json(),
+        sources={
+            table: Snapshot(
+                directories=found, columns={name: column.stored for name, column in schema.tables[table].items()}
+            )
+            for table, found in directories.items()
+        },
+        shards=shards,
+        shard_count=settings.shards,
+        users=users,
+        output=output,
+    )
+
+
+def check_users(user_ids: list[str]) -> None:
+    """Raises `BadInput` where the list is empty or too long, or holds an id that no user can have."""
+    if not 1 <= len(user_ids) <= MAX_USERS:
+        raise BadInput(f"user_ids holds {len(user_ids):,} ids; 1 to {MAX_USERS:,} are allowed.")
+    for position, user in enumerate(user_ids):
+        if not user or len(user) > 100 or user.endswith(" "):
+            raise BadInput(f"user_ids[{position}] is no usable user id: 1 to 100 characters, not ending in a blank.")
+
+
+def gate_bounds(settings: Settings) -> GateBounds:
+    """How much a merge may change before it asks."""
+    return GateBounds(
+        min_users=settings.gate_min_users,
+        max_left_share=settings.gate_max_left_share,
+        max_entered_share=settings.gate_max_entered_share,
+        max_losing_share=settings.gate_max_losing_share,
+    )
+
+
+def _tag_rule(tag_id: int, rulebook: Rulebook) -> TagRule:
+    return TagRule(tag_id=tag_id, rule=rule_json(rulebook.texts[tag_id]), version=rulebook.rules[tag_id].digest)
+
+
+def _referenced(tag_ids: Iterable[int], rulebook: Rulebook) -> set[int]:
+    """The tags that the rules refer to, directly and through others."""
+    found: set[int] = set()
+    todo = list(tag_ids)
+    while todo:
+        for reference in rulebook.rules[todo.pop()].references - found:
+            found.add(reference)
+            todo.append(reference)
+    return found

@@ -1,0 +1,1 @@
+"""What runs inside an AWS Glue job: Spark 3.5 and Python 3.11, without Dagster."""
