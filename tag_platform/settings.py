@@ -39,6 +39,7 @@ def _zone(value: str) -> str:
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 Share = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class Settings(BaseSettings):
@@ -74,6 +75,16 @@ class Settings(BaseSettings):
     dev_mysql_host: str | None = Field(None, validation_alias="DEV_MYSQL_HOST")
     prod_s3_bucket: str | None = Field(None, validation_alias="PROD_S3_BUCKET")
     prod_mysql_host: str | None = Field(None, validation_alias="PROD_MYSQL_HOST")
+
+    # Runs of plans as Glue jobs: see tag_platform.defs.glue.
+    glue_job_given: str | None = Field(None, validation_alias="TAG_PLATFORM_GLUE_JOB")
+    glue_timeout_minutes: Positive = Field(120, validation_alias="TAG_PLATFORM_GLUE_TIMEOUT_MINUTES")
+    glue_attempts: Annotated[int, Field(ge=1, le=10)] = Field(2, validation_alias="TAG_PLATFORM_GLUE_ATTEMPTS")
+    glue_poll_seconds: Positive = Field(5, validation_alias="TAG_PLATFORM_GLUE_POLL_SECONDS")
+    glue_workers: Annotated[int, Field(ge=2, le=1000)] = Field(4, validation_alias="TAG_PLATFORM_GLUE_WORKERS")
+    glue_connection: str | None = Field(None, validation_alias="TAG_PLATFORM_GLUE_CONNECTION")
+    glue_dpu_hour_usd: Share = Field(0.44, validation_alias="TAG_PLATFORM_GLUE_DPU_HOUR_USD")
+    database_secret_given: str | None = Field(None, validation_alias="TAG_PLATFORM_DATABASE_SECRET")
 
     warehouse_given: str | None = Field(None, validation_alias="TAG_PLATFORM_WAREHOUSE")
     lake_given: str | None = Field(None, validation_alias="TAG_PLATFORM_LAKE")
@@ -121,6 +132,16 @@ class Settings(BaseSettings):
     @property
     def bucket(self) -> str:
         return {"glue-dev": self.dev_s3_bucket, "glue-prod": self.prod_s3_bucket}.get(self.env) or "tag-system"
+
+    @property
+    def glue_job(self) -> str:
+        """The name of the environment's Glue job."""
+        return self.glue_job_given or f"tag-platform-{self.env}"
+
+    @property
+    def database_secret(self) -> str:
+        """The name of the secret with the database's account, in AWS Secrets Manager."""
+        return self.database_secret_given or f"tag-platform/{self.env}/mysql"
 
     @property
     def warehouse(self) -> str:

@@ -12,6 +12,7 @@ class _Report(BaseModel):
 
     path: str
     seconds: dict[str, float] = Field(default_factory=dict)
+    launched: dict[str, str | float] = Field(default_factory=dict)  # of a Glue job run: id, link, cost
 
 
 class SourceReport(_Report):

@@ -19,7 +19,7 @@ from tag_platform.catalog.tags import Catalog
 from tag_platform.defs.failures import failed_runs_sensor
 from tag_platform.defs.jobs import tag_all_job, tag_users_job
 from tag_platform.defs.live_tags import live_tags_sensor
-from tag_platform.defs.resources import Engine, InlineStepLauncher, RunOptions
+from tag_platform.defs.resources import Engine, InlineStepLauncher, RunOptions, StepLauncher
 from tag_platform.defs.schedules import daily_refresh, new_data_sensor
 from tag_platform.defs.source_assets import source_assets
 from tag_platform.defs.tag_assets import tag_assets
@@ -51,11 +51,21 @@ def build_definitions(
         executor=in_process_executor,
         resources={
             "engine": engine,
-            "launcher": InlineStepLauncher(engine=engine),
+            "launcher": _launcher(engine, settings),
             "options": RunOptions(),
             **(resources or {}),
         },
     )
+
+
+def _launcher(engine: Engine, settings: Settings) -> StepLauncher:
+    """Plans of a Glue environment run as its Glue job, all others in this process. An own Spark is used where the
+    environment names one."""
+    if settings.env == "local" or settings.spark_master_url or settings.spark_remote:
+        return InlineStepLauncher(engine=engine)
+    from tag_platform.defs.glue import GlueStepLauncher
+
+    return GlueStepLauncher()
 
 
 def load_definitions() -> Definitions:

@@ -23,7 +23,7 @@ from tag_platform.compute.planning import MAX_USERS, check_users, gate_bounds
 from tag_platform.defs.history import source_key
 from tag_platform.defs.merging import merge_metadata, run_merge
 from tag_platform.defs.partitions import range_tags
-from tag_platform.defs.resources import InlineStepLauncher, RunOptions
+from tag_platform.defs.resources import RunOptions, StepLauncher
 from tag_platform.defs.source_assets import refresh_source
 from tag_platform.defs.tagging import compute_tags
 from tag_platform.errors import BadInput
@@ -57,7 +57,7 @@ def tag_users_job(catalog: Catalog, sources: Mapping[str, SourceTable], settings
         description="Computes the tags for the users alone, and merges them: reads only the shards of these users.",
     )
     def tag_users(
-        context: OpExecutionContext, config: TagUsersConfig, launcher: InlineStepLauncher, options: RunOptions
+        context: OpExecutionContext, config: TagUsersConfig, launcher: StepLauncher, options: RunOptions
     ) -> None:
         check_users(config.user_ids)
         if not config.tag_ids:
@@ -111,7 +111,7 @@ def tag_users_job(catalog: Catalog, sources: Mapping[str, SourceTable], settings
 
 def _refresh(
     context: OpExecutionContext,
-    launcher: InlineStepLauncher,
+    launcher: StepLauncher,
     options: RunOptions,
     table: SourceTable,
     settings: Settings,

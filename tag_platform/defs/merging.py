@@ -21,7 +21,7 @@ from tag_platform.compute.plan import ComputedTags, MergeShards, MergeTags
 from tag_platform.compute.planning import gate_bounds
 from tag_platform.compute.report import MergeReport
 from tag_platform.defs.history import MERGED_KEY, Materialized, latest, tag_key
-from tag_platform.defs.resources import Context, InlineStepLauncher, RunOptions
+from tag_platform.defs.resources import Context, RunOptions, StepLauncher
 from tag_platform.lake.snapshots import new_snapshot, require_present, shard_directory, snapshot_id
 from tag_platform.mysql import Database
 from tag_platform.settings import Settings
@@ -36,7 +36,7 @@ ATTEMPTS = 5  # plans that may turn out stale, one after the other
 
 def merge(
     context: Context,
-    launcher: InlineStepLauncher,
+    launcher: StepLauncher,
     catalog: Catalog,
     shards: Sequence[int],
     settings: Settings,
@@ -106,7 +106,7 @@ def _plan(
     }
 
 
-def run_merge(context: Context, launcher: InlineStepLauncher, plan: MergeTags, settings: Settings) -> MergeReport:
+def run_merge(context: Context, launcher: StepLauncher, plan: MergeTags, settings: Settings) -> MergeReport:
     require_present([d for g in plan.groups for c in g.computed for d in c.directories], settings)
     report = launcher.launch(context, plan)
     if not isinstance(report, MergeReport):
@@ -145,6 +145,7 @@ def merge_metadata(report: MergeReport) -> dict[str, Any]:
         "gate": MetadataValue.json(list(report.gate)),
         **({"dry_run": True} if report.dry_run else {}),
         "seconds": MetadataValue.json(report.seconds),
+        **report.launched,
     }
 
 

@@ -54,7 +54,15 @@ class Engine(ConfigurableResource[Any]):
             self._embedded = None
 
 
-class InlineStepLauncher(ConfigurableResource[Any]):
+class StepLauncher(ConfigurableResource[Any]):
+    """Where plans run."""
+
+    def launch(self, context: Context, plan: ShardSource | EvaluateTags | MergeTags | UndoRun) -> Report:
+        """Runs the plan and returns its report."""
+        raise NotImplementedError
+
+
+class InlineStepLauncher(StepLauncher):
     """Runs plans in this process, on whatever session the engine resource has."""
 
     engine: Engine

@@ -22,7 +22,7 @@ from tag_platform.compute.report import SourceReport
 from tag_platform.defs.checks import declared_columns, source_check_specs, source_checks
 from tag_platform.defs.history import Materialized, directories, latest, source_key
 from tag_platform.defs.partitions import selected_shards, shards_definition
-from tag_platform.defs.resources import Context, InlineStepLauncher, RunOptions
+from tag_platform.defs.resources import Context, RunOptions, StepLauncher
 from tag_platform.lake.raw import RawFiles, list_raw_files
 from tag_platform.lake.snapshots import is_present, new_snapshot
 from tag_platform.settings import Settings
@@ -51,7 +51,7 @@ def _source_asset(table: SourceTable, settings: Settings) -> AssetsDefinition:
         backfill_policy=BackfillPolicy.single_run(),
     )
     def source(
-        context: AssetExecutionContext, launcher: InlineStepLauncher, options: RunOptions
+        context: AssetExecutionContext, launcher: StepLauncher, options: RunOptions
     ) -> Iterator[MaterializeResult[Any] | AssetCheckResult]:
         shards, as_of = selected_shards(context), options.date(context, settings)
         version, metadata = refresh_source(context, launcher, table, as_of, shards, settings)
@@ -65,7 +65,7 @@ def _source_asset(table: SourceTable, settings: Settings) -> AssetsDefinition:
 
 def refresh_source(
     context: Context,
-    launcher: InlineStepLauncher,
+    launcher: StepLauncher,
     table: SourceTable,
     as_of: date,
     shards: tuple[int, ...],
@@ -108,6 +108,7 @@ def refresh_source(
         "version": MetadataValue.text(version),
         "seconds": MetadataValue.json(report.seconds),
         "copied": True,
+        **report.launched,
     }
 
 

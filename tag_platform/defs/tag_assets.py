@@ -31,7 +31,7 @@ from tag_platform.defs.checks import tag_check_specs, tag_checks
 from tag_platform.defs.history import MERGED_KEY, Materialized, latest, source_key, tag_id_of, tag_key
 from tag_platform.defs.merging import merge
 from tag_platform.defs.partitions import selected_shards, shards_definition
-from tag_platform.defs.resources import InlineStepLauncher, RunOptions
+from tag_platform.defs.resources import RunOptions, StepLauncher
 from tag_platform.defs.tagging import compute_tags
 from tag_platform.settings import Settings
 from tag_platform.shards import shard_key
@@ -77,7 +77,7 @@ def tag_assets(catalog: Catalog, sources: Mapping[str, SourceTable], settings: S
         partitions_def=shards_definition(settings),
         backfill_policy=BackfillPolicy.single_run(),
     )
-    def tags(context: AssetExecutionContext, launcher: InlineStepLauncher, options: RunOptions) -> Iterator[Event]:
+    def tags(context: AssetExecutionContext, launcher: StepLauncher, options: RunOptions) -> Iterator[Event]:
         shards = selected_shards(context)
         as_of = options.date(context, settings)
         tag_ids = sorted(tag_id for key in context.selected_asset_keys if (tag_id := tag_id_of(key)) is not None)

@@ -18,7 +18,7 @@ from tag_platform.compute.plan import EvaluateTags
 from tag_platform.compute.planning import tags_plan
 from tag_platform.compute.report import TagsReport
 from tag_platform.defs.history import Materialized, directories, latest, source_key
-from tag_platform.defs.resources import Context, InlineStepLauncher
+from tag_platform.defs.resources import Context, StepLauncher
 from tag_platform.errors import TagPlatformError
 from tag_platform.lake.snapshots import new_snapshot, require_present
 from tag_platform.settings import Settings
@@ -50,6 +50,7 @@ class ComputedTagSet:
             "as_of": MetadataValue.text(self.plan.as_of.isoformat()),
             "rule_version": MetadataValue.text(next(t.version for t in self.plan.tags if t.tag_id == tag_id)),
             "seconds": MetadataValue.json(self.report.seconds),
+            **self.report.launched,
         }
 
     def unrecorded(self, run_id: str) -> dict[int, dict[int, Materialized]]:
@@ -63,7 +64,7 @@ class ComputedTagSet:
 
 def compute_tags(
     context: Context,
-    launcher: InlineStepLauncher,
+    launcher: StepLauncher,
     catalog: Catalog,
     sources: Mapping[str, SourceTable],
     tag_ids: Sequence[int],

@@ -8,7 +8,7 @@ from tag_platform.compute.ledger import Merge, merges_after, merges_of
 from tag_platform.compute.plan import UndoRun
 from tag_platform.compute.report import MergeReport
 from tag_platform.defs.merging import merge_metadata
-from tag_platform.defs.resources import InlineStepLauncher, RunOptions
+from tag_platform.defs.resources import RunOptions, StepLauncher
 from tag_platform.errors import BadInput
 from tag_platform.lake.snapshots import new_snapshot, require_present
 from tag_platform.mysql import Database
@@ -23,9 +23,7 @@ class UndoRunConfig(Config):
 
 def undo_run_job(catalog: Catalog, settings: Settings) -> JobDefinition:
     @op(description="Puts back what the run changed in user_tags, where no later run changed it again.")
-    def undo(
-        context: OpExecutionContext, config: UndoRunConfig, launcher: InlineStepLauncher, options: RunOptions
-    ) -> None:
+    def undo(context: OpExecutionContext, config: UndoRunConfig, launcher: StepLauncher, options: RunOptions) -> None:
         plan = plan_undo(config.run_id, context.run.run_id, catalog, settings).model_copy(
             update={"dry_run": options.dry_run}
         )
