@@ -70,6 +70,8 @@ def spark_config(settings: Settings, remote: str | None = None) -> dict[str, str
     `remote` is the embedded engine's address. ANSI mode is off everywhere, as in Spark 3.5's default: what does not
     cast is NULL, which is what the rule language says.
     """
+    if not os.environ.get("SPARK_REMOTE", "unset"):
+        del os.environ["SPARK_REMOTE"]  # empty is unset for us, and an address for PySpark
     config = {"spark.sql.session.timeZone": settings.timezone, "spark.sql.ansi.enabled": "false"}
     name = engine_name(settings)
     if name == "sail":
