@@ -27,6 +27,8 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeGlue]:
             "AWS_EC2_METADATA_DISABLED": "true",
         }.items():
             patch.setenv(name, value)
+        # How long Pipes waits for messages of a job that is gone: the fake's are there at once, or never.
+        patch.setattr("dagster._core.pipes.utils.WAIT_FOR_LOGS_AFTER_EXECUTION_INTERVAL", 2)
         boto3.DEFAULT_SESSION = None
         yield fake
     fake.stop()
