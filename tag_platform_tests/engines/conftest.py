@@ -28,7 +28,9 @@ class PlanRunner:
             name = folder / f"plan-{number}.json"
             name.write_text(plan)
             names.append(str(name))
-        environment = {**os.environ, "SPARK_MASTER_URL": self.master or "", "SPARK_LOCAL_IP": "127.0.0.1"}
+        # PySpark leaves marks in the environment of a process that had a session of another kind.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYSPARK_"))}
+        environment |= {"SPARK_MASTER_URL": self.master or "", "SPARK_LOCAL_IP": "127.0.0.1"}
         environment |= {"TAG_PLATFORM_LAKE": str(folder), "TAG_PLATFORM_WAREHOUSE": str(folder)}  # no S3 client needed
         done = subprocess.run(
             [sys.executable, "-m", "tag_platform_tests.engines.run_plans", *names],
