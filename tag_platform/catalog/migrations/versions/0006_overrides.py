@@ -1,4 +1,5 @@
-"""Manual tags, and what people decided for single users: pins and exclusions, each with who, why and when."""
+"""Manual tags, bounds of the gate for single tags, and what people decided for single users: pins and exclusions, each
+with who, why and when."""
 
 from alembic import op
 from sqlalchemy import text
@@ -6,6 +7,11 @@ from sqlalchemy import text
 revision = "0006_overrides"
 down_revision = "0005_ledger"
 
+COLUMNS = {
+    "is_manual": "BOOLEAN NOT NULL DEFAULT FALSE COMMENT '人工标签：运行既不添加也不移除'",
+    "max_left_share": "DOUBLE NULL COMMENT '一次合并最多可失去的用户比例；NULL 用全局设置'",
+    "max_entered_share": "DOUBLE NULL COMMENT '一次合并最多可新增的用户比例；NULL 用全局设置'",
+}
 # Rows are only added; `in_force` alone is taken from a row when a later one replaces it. The unique key lets one row of
 # a user and tag be in force at most, since NULLs differ from each other.
 TABLE = """
@@ -30,19 +36,16 @@ CREATE TABLE IF NOT EXISTS user_tag_overrides (
 
 def upgrade() -> None:
     connection = op.get_bind()
-    columns = connection.execute(
-        text(
-            "SELECT column_name FROM information_schema.columns"
-            " WHERE table_schema = DATABASE() AND table_name = 'tag_definition' AND column_name = 'is_manual'"
-        )
-    )
-    if columns.fetchone() is None:
-        connection.execute(
+    for name, kind in COLUMNS.items():
+        found = connection.execute(
             text(
-                "ALTER TABLE tag_definition ADD COLUMN is_manual BOOLEAN NOT NULL DEFAULT FALSE"
-                " COMMENT '人工标签：运行既不添加也不移除'"
-            )
+                "SELECT column_name FROM information_schema.columns"
+                " WHERE table_schema = DATABASE() AND table_name = 'tag_definition' AND column_name = :name"
+            ),
+            {"name": name},
         )
+        if found.fetchone() is None:
+            connection.execute(text(f"ALTER TABLE tag_definition ADD COLUMN {name} {kind}"))
     version = str(connection.execute(text("SELECT VERSION()")).scalar()).lower()
     collation = "utf8mb4_nopad_bin" if "mariadb" in version else "utf8mb4_0900_bin"
     connection.execute(text(TABLE.format(collation=collation)))
