@@ -104,7 +104,7 @@ def run_direct(
             output=new_snapshot(settings.lake, "merged_user_tags", run_id),
             run_id=run_id,
             ledger_at=ledger_at,
-            bounds=None if allow_large_change else gate_bounds(settings),
+            bounds=None if allow_large_change else gate_bounds(settings, catalog),
         )
     )
     assert isinstance(merge, MergeReport)  # noqa: S101

@@ -32,6 +32,13 @@ class Tag(BaseModel):
     is_active: bool = True
     is_manual: bool = False
     rules: tuple[str, ...] = ()
+    max_left_share: float | None = None
+    max_entered_share: float | None = None
+
+    @property
+    def bounds(self) -> dict[str, float | None]:
+        """The tag's own bounds of the gate (`tag_platform.compute.gate`); None stands for the setting of all tags."""
+        return {"max_left_share": self.max_left_share, "max_entered_share": self.max_entered_share}
 
     @property
     def details(self) -> dict[str, str]:
@@ -80,7 +87,7 @@ def load_catalog(database: Database) -> Catalog:
             cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
             cursor.execute(
                 "SELECT tag_id, tag_name, tag_category, COALESCE(description, ''), COALESCE(is_active, TRUE),"
-                " is_manual"
+                " is_manual, max_left_share, max_entered_share"
                 " FROM tag_definition ORDER BY tag_id"
             )
             definitions = list(cursor.fetchall())
@@ -103,8 +110,10 @@ def load_catalog(database: Database) -> Catalog:
             is_active=bool(is_active),
             is_manual=bool(is_manual),
             rules=tuple(rules_of.get(tag_id, ())),
+            max_left_share=left,
+            max_entered_share=entered,
         )
-        for tag_id, name, category, description, is_active, is_manual in definitions
+        for tag_id, name, category, description, is_active, is_manual, left, entered in definitions
     )
     catalog = Catalog(tags=tuple(tags))
     log.debug("tag catalog: %d active of %d tags", len(catalog.active), len(catalog.tags))

@@ -37,26 +37,29 @@ _COLUMNS = "merge_id, run_id, undoes, path, shard_count, shards, started_time, f
 
 def open_merge(
     database: Database, run_id: str, path: str, shards: Collection[int], shard_count: int, undoes: str | None = None
-) -> int:
-    """Enters a merge that is about to write; returns its id. Ids of merges of one shard ascend in their order, since
+) -> None:
+    """Enters a merge that is about to write. Ids of merges of one shard ascend in their order, since
     its lock is held."""
 
-    def enter() -> int:
+    def enter() -> None:
         with transaction(database) as cursor:
             cursor.execute(
                 "INSERT INTO tag_merges (run_id, undoes, path, shard_count, shards) VALUES (%s, %s, %s, %s, %s)",
                 (run_id, undoes, path, shard_count, json.dumps(sorted(shards))),
             )
-            return int(cursor.lastrowid)
 
-    return retrying(enter, "entering the merge")
+    retrying(enter, "entering the merge")
 
 
-def close_merge(database: Database, merge_id: int) -> None:
+def close_merges(database: Database, run_id: str) -> None:
+    """Marks the merges of a run as finished: all is written, and the account came out even."""
+
     def close() -> None:
         with transaction(database) as cursor:
             cursor.execute(
-                "UPDATE tag_merges SET finished_time = CURRENT_TIMESTAMP(6) WHERE merge_id = %s", (merge_id,)
+                "UPDATE tag_merges SET finished_time = CURRENT_TIMESTAMP(6)"
+                " WHERE run_id = %s AND finished_time IS NULL",
+                (run_id,),
             )
 
     retrying(close, "closing the merge")

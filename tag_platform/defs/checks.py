@@ -1,8 +1,8 @@
 """The checks of sources and tags, decided from the numbers that a run has anyway: none of them reads data again.
 
 Severity says what a person has to do. ERROR: something is wrong and stays wrong until somebody acts. WARN: it may be
-right, look at it. Only a source without a column that the source catalog promises blocks what comes after it: computing
-on would take tags from users who still deserve them.
+right, look at it. Only a source without a column that the source catalog promises, and one that lost or gained too many
+rows, block what comes after them: computing on would take tags from users who still deserve them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from typing import Any
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey, TableColumn, TableSchema
 
 from tag_platform.catalog.sources import SourceTable
+from tag_platform.compute.gate import ALLOW
 
 RULE_VALID, HAS_USERS, POPULATION_STABLE = "rule_valid", "has_users", "population_stable"
-COLUMNS_PRESENT, USER_IDS_USABLE, FRESH = "columns_present", "user_ids_usable", "fresh"
+COLUMNS_PRESENT, ROWS_STABLE = "columns_present", "rows_stable"
+USER_IDS_USABLE, FRESH = "user_ids_usable", "fresh"
 STALE_DAYS = 2  # a daily table may be a day late before anybody is called
 UNUSABLE_SHARE = 0.01
 JUMP_SHARE, JUMP_USERS = 0.5, 100  # below 100 users, a half comes and goes by itself
@@ -33,19 +35,35 @@ def source_check_specs(key: AssetKey) -> list[AssetCheckSpec]:
         AssetCheckSpec(
             COLUMNS_PRESENT, asset=key, blocking=True, description="The files have every column that is declared."
         ),
+        AssetCheckSpec(
+            ROWS_STABLE,
+            asset=key,
+            blocking=True,
+            description="Not far fewer or more rows than when the table was last accepted.",
+        ),
         AssetCheckSpec(USER_IDS_USABLE, asset=key, description="At most 1 % of the rows have no usable user id."),
         AssetCheckSpec(FRESH, asset=key, description=f"The newest partition is at most {STALE_DAYS} days old."),
     ]
 
 
-def source_checks(table: SourceTable, facts: Mapping[str, Any], as_of: date) -> Iterator[AssetCheckResult]:
-    """Judges a source by the metadata of its materialization, as plain values."""
+def source_checks(
+    table: SourceTable, facts: Mapping[str, Any], as_of: date, dry_run: bool = False
+) -> Iterator[AssetCheckResult]:
+    """Judges a source by the metadata of its materialization, as plain values. A dry run goes on where a jump of the
+    rows would stop a real one."""
     missing = sorted(set(table.columns) - set(facts["stored_columns"]))
     yield AssetCheckResult(
         check_name=COLUMNS_PRESENT,
         passed=not missing,
         severity=AssetCheckSeverity.ERROR,
         description=f"The files lack {', '.join(missing)}; correct them or the source catalog." if missing else None,
+    )
+    jump = facts.get("gate") or None
+    yield AssetCheckResult(
+        check_name=ROWS_STABLE,
+        passed=jump is None,
+        severity=AssetCheckSeverity.WARN if dry_run else AssetCheckSeverity.ERROR,
+        description=None if jump is None else f"{jump} {ALLOW}",
     )
     rows, set_aside = int(facts["dagster/row_count"]), int(facts["set_aside"])
     share = set_aside / (rows + set_aside) if rows + set_aside else 0.0

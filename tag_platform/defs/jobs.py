@@ -18,6 +18,7 @@ from pydantic import Field
 from tag_platform.catalog.rulebook import check_tag_ids
 from tag_platform.catalog.sources import SourceTable
 from tag_platform.catalog.tags import Catalog
+from tag_platform.compute.gate import source_closed
 from tag_platform.compute.plan import ComputedTags, MergeShards, MergeTags
 from tag_platform.compute.planning import MAX_USERS, check_users, gate_bounds
 from tag_platform.defs.history import source_key
@@ -69,7 +70,7 @@ def tag_users_job(catalog: Catalog, sources: Mapping[str, SourceTable], settings
         for table in sources.values():
             _refresh(context, launcher, options, table, settings)
         tag_ids = sorted(set(config.tag_ids))
-        computed = compute_tags(context, launcher, catalog, sources, tag_ids, shards, as_of, settings, users)
+        computed = compute_tags(context, launcher, catalog, sources, tag_ids, shards, as_of, settings, options, users)
         if computed.broken:
             raise BadInput("; ".join(f"tag {tag_id}: {reason}" for tag_id, reason in computed.broken.items()))
         assert computed.report is not None  # noqa: S101 (there are tags, and none is broken)
@@ -86,13 +87,14 @@ def tag_users_job(catalog: Catalog, sources: Mapping[str, SourceTable], settings
             shard_count=settings.shards,
             output=new_snapshot(settings.lake, "merged_user_tags", context.run.run_id),
             run_id=context.run.run_id,
-            bounds=None if options.allow_large_change else gate_bounds(settings),
+            bounds=None if options.allow_large_change else gate_bounds(settings, catalog),
             dry_run=options.dry_run,
         )
         report = run_merge(context, launcher, plan, settings)
         context.add_output_metadata(
             {
                 **merge_metadata(report),
+                "closed": list(computed.closed),
                 "users": sum(computed.report.users.values()),
                 "hits": {str(t): sum(n.values()) for t, n in computed.report.hits.items()},
             }
@@ -121,7 +123,11 @@ def _refresh(
     from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
     shards = tuple(range(settings.shards))
-    version, metadata = refresh_source(context, launcher, table, options.date(context, settings), shards, settings)
+    version, metadata = refresh_source(
+        context, launcher, table, options.date(context, settings), shards, settings, options
+    )
+    if metadata["gate"] and not options.dry_run:
+        raise source_closed([metadata["gate"]])
     if metadata["copied"]:
         for shard in shards:
             context.log_event(

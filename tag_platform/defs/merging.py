@@ -91,7 +91,7 @@ def _plan(
         output=new_snapshot(settings.lake, "merged_user_tags", context.run.run_id),
         run_id=context.run.run_id,
         ledger_at=ledger_at,
-        bounds=None if options.allow_large_change else gate_bounds(settings),
+        bounds=None if options.allow_large_change else gate_bounds(settings, catalog),
         dry_run=options.dry_run,
     )
     taken = {

@@ -91,15 +91,34 @@ def test_undo_of_an_unknown_run_is_bad_input() -> None:
 def test_dry_run_shows_the_change_and_leaves_no_trace(platform: Settings) -> None:
     """Neither the table, nor the ledger, nor what the next merge takes for computed may know of a dry run."""
     before, ledger = table_hash(platform), len(all_merges(Database.of(platform)))
+    events = recorded()
+    assert min(events) > 0
     execute(platform, "UPDATE tag_definition SET is_active = FALSE WHERE tag_id = 7")
     try:
         shown = run(platform, dry_run=True)
+        assert recorded() == events
         assert [(c["tag_id"], c["before"], c["left"]) for c in shown["changes"] if c["left"]] == [(7, 50, 50)]
         assert table_hash(platform) == before
         assert len(all_merges(Database.of(platform))) == ledger
     finally:
         execute(platform, "UPDATE tag_definition SET is_active = TRUE WHERE tag_id = 7")
     assert run(platform)["user_tags"]["updated"] == 0
+
+
+def recorded() -> tuple[int, int]:
+    """Materializations of tags and merges, and evaluations of their checks: what tells other runs of a run."""
+    from dagster import AssetCheckKey, DagsterInstance
+    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+    with DagsterInstance.get() as instance:
+        keys = [key for key in instance.all_asset_keys() if key.path[0] != "source"]
+        checks = [AssetCheckKey(k, name) for k in keys for name in ("rule_valid", "has_users", "population_stable")]
+        history = instance.event_log_storage.get_asset_check_execution_history
+        done = (AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED)
+        return (
+            sum(len(instance.fetch_materializations(key, limit=1_000).records) for key in keys),
+            sum(record.status in done for check in checks for record in history(check, limit=1_000)),
+        )
 
 
 @pytest.mark.usefixtures("platform")
@@ -115,6 +134,44 @@ def test_gate_stops_a_jump_before_anything_is_written(monkeypatch: pytest.Monkey
     assert "tag 1 would leave 25 of its 25 users" in run(settings, dry_run=True)["gate"][0]
     assert run(settings, allow_large_change=True)["user_tags"]["updated"] == 25
     assert not [tags for tags in tags_of(settings).values() if 1 in tags]
+
+
+@pytest.mark.usefixtures("platform")
+def test_gate_stops_a_source_that_shrank_until_somebody_allows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a table would take every tag from the other half. It stays refused however often, and by whichever way, it
+    is tried; what is compared with is what was accepted last, not what was refused."""
+    monkeypatch.setenv("TAG_PLATFORM_GATE_MIN_USERS", "10")
+    settings = Settings()
+    before, ledger = table_hash(settings), len(all_merges(Database.of(settings)))
+    people(settings, USERS[:30], rich=0)
+    words = "has 30 rows, 50 when it was last accepted"
+    assert words in " ".join(run(settings, dry_run=True)["gate"])
+    for request in ({}, {}, {"user_ids": USERS[:2]}, {"tag_ids": [1]}):
+        with pytest.raises(TagPlatformError, match=words):
+            run(settings, **request)
+    assert (table_hash(settings), len(all_merges(Database.of(settings)))) == (before, ledger)
+    people(settings, USERS[:50], rich=0)
+    assert run(settings)["user_tags"]["updated"] == 0
+    people(settings, USERS[:30], rich=0)
+    assert run(settings, allow_large_change=True)["user_tags"]["updated"] == 20
+    assert run(settings)["gate"] == []
+
+
+@pytest.mark.usefixtures("platform")
+def test_gate_stops_a_retirement_that_takes_a_tag_from_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A retirement is a change like any other: it is shown and needs a person; the definition may allow it."""
+    monkeypatch.setenv("TAG_PLATFORM_GATE_MIN_USERS", "10")
+    settings = Settings()
+    execute(settings, "UPDATE tag_definition SET is_active = FALSE WHERE tag_id = 7")
+    try:
+        with pytest.raises(TagPlatformError, match="tag 7 would leave 50 of its 50 users"):
+            run(settings)
+        monkeypatch.setenv("TAG_PLATFORM_GATE_MAX_LOSING_SHARE", "1")
+        execute(settings, "UPDATE tag_definition SET max_left_share = 1 WHERE tag_id = 7")
+        assert run(Settings())["user_tags"]["updated"] == 50
+    finally:
+        execute(settings, "UPDATE tag_definition SET is_active = TRUE, max_left_share = NULL WHERE tag_id = 7")
+    assert run(settings, allow_large_change=True)["user_tags"]["updated"] == 50
 
 
 def test_reconcile_repairs_drift(platform: Settings) -> None:
