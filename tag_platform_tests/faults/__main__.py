@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from infra.local.mysql9 import mysql9
 from tag_platform_tests.faults.kinds import KINDS
 from tag_platform_tests.faults.rounds import run_rounds
 
@@ -19,6 +20,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=300, help="how many faults (300)")
     parser.add_argument("--seed", type=int, default=None, help="replays a schedule; a random one is told")
     parser.add_argument("--kind", help="only faults whose name holds these words")
+    parser.add_argument("--mysql9", action="store_true", help="on a real MySQL 9 in place of the installed server")
     parser.add_argument("--folder", type=Path, help="keep servers' data and logs here")
     given = parser.parse_args()
     seed = random.randrange(10**6) if given.seed is None else given.seed
@@ -26,11 +28,12 @@ def main() -> int:
     if not chosen:
         parser.error(f"no fault is named so; there are: {', '.join(kind.name for kind in KINDS)}")
     print(f"{given.count} faults, seed {seed}", flush=True)
+    binary = mysql9() if given.mysql9 else None
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="tag_platform-faults-") as temporary:
         folder = given.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        tally = run_rounds(given.count, seed, folder, lambda line: print(line, flush=True), chosen)
+        tally = run_rounds(given.count, seed, folder, lambda line: print(line, flush=True), chosen, binary=binary)
     print(f"\n{tally}\n{time.monotonic() - started:.0f} s, seed {seed}")
     return 1 if tally.findings.all() else 0
 

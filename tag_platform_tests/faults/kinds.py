@@ -195,7 +195,7 @@ KINDS = (
     Kind("lock's connection killed", kill_lock_owner_connection, 3, ("comparing", "writing")),
     Kind("lock's owner killed", None, 2, ("planning",)),
     Kind("database restarted", restart_database, 3, ("planning", "comparing", "writing", "writing")),
-    Kind("deadlock", deadlock, 3, ("comparing",)),
+    Kind("deadlock", deadlock, 3, ("evaluating",)),
     Kind("object store gone", lose_store, 1, ("copying", "evaluating", "comparing", "writing")),
     Kind("disk full", fill_disk, 2, EARLY),
 )

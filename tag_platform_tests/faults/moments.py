@@ -10,7 +10,7 @@ from tag_platform.mysql import Database, transaction
 from tag_platform_tests.faults.process import Run
 
 # Phase → the longest pause after its start, in seconds: about as long as the phase lasts.
-PHASES = {"planning": 0.3, "copying": 0.4, "evaluating": 0.3, "comparing": 0.4, "writing": 0.8}
+PHASES = {"planning": 0.3, "copying": 0.4, "evaluating": 0.3, "comparing": 0.4, "writing": 0.35}
 _STAGES = {"copying": "copy ", "evaluating": "evaluate ", "comparing": "merge "}
 
 

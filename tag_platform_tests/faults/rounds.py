@@ -17,6 +17,7 @@ from typing import Any
 
 import pymysql
 
+from infra.local.database import ServerBinary
 from tag_platform.catalog.tags import load_catalog
 from tag_platform.errors import TagPlatformError
 from tag_platform_tests.faults import kinds, process, world
@@ -64,12 +65,13 @@ def run_rounds(
     say: Callable[[str], None],
     chosen: Sequence[Kind] = KINDS,
     store_away: float = 10,
+    binary: ServerBinary | None = None,
 ) -> Tally:
     """Runs `count` rounds; everything that is drawn follows from `seed`. With as many kinds as rounds, or fewer
     rounds, each kind comes as often as the others; otherwise by its weight."""
     tally = Tally()
     rng = random.Random(seed)
-    with ground(folder) as place, _small_disk(tally) as disk:
+    with ground(folder, binary) as place, _small_disk(tally) as disk:
         truth = world.World(place, rng)
         truth.prepare()
         workers = process.Workers(folder / "worker.log")

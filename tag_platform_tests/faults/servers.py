@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from infra.local import database, object_store
-from infra.local.database import ROOT_PASSWORD
+from infra.local.database import ROOT_PASSWORD, ServerBinary
 from infra.local.folders import Folders
 from infra.local.program import Program
 from tag_platform.mysql import Database
@@ -67,9 +67,15 @@ class Ground:
     folder: Path
 
 
+def admin_of(settings: Settings) -> Database:
+    """The administrator's account of a server that was set up here."""
+    return Database(settings.mysql_host, settings.mysql_port, "root", ROOT_PASSWORD, settings.mysql_database)
+
+
 @contextmanager
-def ground(folder: Path) -> Iterator[Ground]:
-    """Starts both servers on free ports, with everything below `folder`, and sets the environment to them."""
+def ground(folder: Path, binary: ServerBinary | None = None) -> Iterator[Ground]:
+    """Starts both servers on free ports, with everything below `folder`, and sets the environment to them. `binary` is
+    another database server than the installed one."""
     with pytest.MonkeyPatch.context() as patch:
         for name in Settings.variables():
             patch.delenv(name, raising=False)
@@ -80,7 +86,7 @@ def ground(folder: Path) -> Iterator[Ground]:
         Folders.of(own).create()
         servers = [
             Server(program, folder / f"{program.name}.log")
-            for program in (database.program(own), object_store.program(own))
+            for program in (database.program(own, binary), object_store.program(own))
         ]
         try:
             for server in servers:
@@ -97,8 +103,7 @@ def ground(folder: Path) -> Iterator[Ground]:
             settings = load_settings()
             for name, value in settings.environment().items():
                 patch.setenv(name, value)
-            admin = Database(settings.mysql_host, settings.mysql_port, "root", ROOT_PASSWORD, settings.mysql_database)
-            yield Ground(settings, servers[0], servers[1], admin, folder)
+            yield Ground(settings, servers[0], servers[1], admin_of(settings), folder)
         finally:
             for server in servers:
                 server.kill()

@@ -15,6 +15,7 @@ from tag_platform.settings import Settings
 from tag_platform_tests.platform import query, run, tags_of, write_people
 
 pytestmark = [pytest.mark.integration, pytest.mark.engine]
+DATABASES = "both"
 USERS = [f"u{n:03d}" for n in range(60)]
 
 
