@@ -76,10 +76,18 @@ def merges_after(database: Database, merge_id: int) -> list[Merge]:
 
 def newest_merge(database: Database) -> int:
     """The id of the newest merge, 0 where there is none."""
+    return _newest(database, "SELECT COALESCE(MAX(merge_id), 0) FROM tag_merges")
 
+
+def newest_decision(database: Database) -> int:
+    """The id of the newest decision of a person on a user's tag (`tag_platform.overrides`), 0 where there is none."""
+    return _newest(database, "SELECT COALESCE(MAX(override_id), 0) FROM user_tag_overrides")
+
+
+def _newest(database: Database, statement: str) -> int:
     def read() -> int:
         with transaction(database) as cursor:
-            cursor.execute("SELECT COALESCE(MAX(merge_id), 0) FROM tag_merges")
+            cursor.execute(statement)
             return int(cursor.fetchone()[0])
 
     return retrying(read, "reading the ledger of merges")

@@ -125,4 +125,24 @@ class UndoRun(_Plan):
     dry_run: bool = False
 
 
-Plan = Annotated[ShardSource | EvaluateTags | MergeTags | UndoRun, Field(discriminator="kind")]
+class CheckShards(MergeShards):
+    """Shards whose last merge took the same tags: `computed` is what it took, `later` are the changes of the merges
+    since, oldest first. People's decisions after the one numbered `decided_at` are not compared."""
+
+    later: tuple[str, ...] = ()
+    decided_at: int = 0
+
+
+class CheckTable(_Plan):
+    """Compare `user_tags` with the lake. `giveable` are the tags that a pin can give (neither retired nor removed);
+    `ledger_at` is the newest merge that the plan knows of."""
+
+    kind: Literal["check_table"] = "check_table"
+    groups: tuple[CheckShards, ...]
+    giveable: tuple[int, ...]
+    shard_count: int
+    ledger_at: int
+
+
+AnyPlan = ShardSource | EvaluateTags | MergeTags | UndoRun | CheckTable
+Plan = Annotated[AnyPlan, Field(discriminator="kind")]

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from tag_platform.compute.account import ACCOUNT
 from tag_platform.compute.apply_changes import CHANGES_SCHEMA, Change, apply_changes
 from tag_platform.compute.columns import missing_from, no_tags
-from tag_platform.compute.overrides import read_decisions_since
+from tag_platform.compute.overrides import read_decisions
 from tag_platform.compute.plan import UndoRun
 from tag_platform.compute.report import MergeReport
 from tag_platform.compute.snapshots import read_all
@@ -83,7 +83,7 @@ def _moved_since(plan: UndoRun, spark: SparkSession, database: Database) -> Data
     where there is nothing."""
     parts = [_changes(spark, path).select("user_id", F.concat("entered", "left").alias("moved")) for path in plan.later]
     if plan.since is not None:
-        decided = read_decisions_since(spark, database, plan.since, plan.shards, plan.shard_count)
+        decided = read_decisions(spark, database, "made_time >= %s", (plan.since,), plan.shards, plan.shard_count)
         parts += [] if decided is None else [decided]
     if not parts:
         return None

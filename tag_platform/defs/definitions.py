@@ -22,6 +22,7 @@ from tag_platform.defs.live_tags import live_tags_sensor
 from tag_platform.defs.resources import Engine, InlineStepLauncher, RunOptions, StepLauncher
 from tag_platform.defs.schedules import daily_refresh, new_data_sensor
 from tag_platform.defs.source_assets import source_assets
+from tag_platform.defs.table_check import check_table_job, table_check
 from tag_platform.defs.tag_assets import tag_assets
 from tag_platform.defs.undo_job import undo_run_job
 from tag_platform.settings import Settings, load_settings
@@ -40,7 +41,8 @@ def build_definitions(
     tag_all = tag_all_job(settings)
     return Definitions(
         assets=[*source_assets(sources, settings), tag_assets(catalog, sources, settings)],
-        jobs=[tag_all, tag_users_job(catalog, sources, settings), undo_run_job(catalog, settings)],
+        asset_checks=[table_check(catalog, settings)],
+        jobs=[tag_all, tag_users_job(catalog, sources, settings), undo_run_job(catalog, settings), check_table_job()],
         schedules=[daily_refresh(tag_all, settings)],
         sensors=[
             live_tags_sensor(catalog, sources, settings, tag_all),
