@@ -18,6 +18,7 @@ COMMANDS = {
     "run": "tag_platform.cli.run",
     "undo": "tag_platform.cli.undo",
     "history": "tag_platform.cli.history",
+    "explain": "tag_platform.cli.explain",
     "rules": "tag_platform.cli.rules",
     "init": "tag_platform.cli.deployment",
     "sample-data": "tag_platform.cli.deployment",
