@@ -18,12 +18,14 @@ from typing import Any
 
 import pytest
 
-from infra.local import database, deployment, object_store
+from infra.local import database, deployment, object_store, ports
 from infra.local.ports import free_block
 from tag_platform.catalog.migrate import migrate
 from tag_platform.mysql import Database, connect
 from tag_platform.settings import Settings, load_settings
+from tag_platform_tests.mysql9 import running_mysql9, said
 
+MOST_WORKERS = 8  # of a parallel test run
 DEFAULT_SERVER, MYSQL9 = "installed_server", "mysql9"
 
 
@@ -48,6 +50,17 @@ def _clean_environment() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_ports(worker_id: str) -> Iterator[None]:
+    """Test files run side by side: each worker looks for free ports in a part of the range that no other one has."""
+    worker = int(worker_id.removeprefix("gw")) if worker_id != "master" else 0
+    size = len(ports.FREE_RANGE) // MOST_WORKERS
+    start = ports.FREE_RANGE.start + worker % MOST_WORKERS * size
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ports, "FREE_RANGE", range(start, start + size))
+        yield
+
+
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A running database server and object store, for the whole test run."""
@@ -64,8 +77,6 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 @pytest.fixture(scope="session")
 def mysql9_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A real MySQL 9, with the local deployment's accounts; gives its port."""
-    from tag_platform_tests.mysql9 import running_mysql9
-
     with running_mysql9(tmp_path_factory.mktemp("mysql9")) as port:
         yield port
 
@@ -87,11 +98,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("server", [DEFAULT_SERVER, MYSQL9], indirect=True, scope="session")
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of a parallel test run hands over what it has to say in the summary."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["said"] = said
+
+
+def pytest_testnodedown(node: Any) -> None:
+    said.extend(getattr(node, "workeroutput", {}).get("said", []))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """What a reader of the summary must know: on which servers the database tests ran."""
-    from tag_platform_tests.mysql9 import said
-
-    for line in said:
+    for line in sorted(set(said)):
         terminalreporter.write_line(line)
 
 

@@ -56,7 +56,7 @@ def table_check(catalog: Catalog, settings: Settings) -> AssetChecksDefinition:
             directories = [d for group in plan.groups for taken in group.computed for d in taken.directories]
             require_present([*directories, *(path for group in plan.groups for path in group.later)], settings)
             try:
-                report = launcher.launch(context, plan)
+                report = launcher.launch(context.op_execution_context, plan)
                 break
             except StalePlan:
                 if attempt == ATTEMPTS:
@@ -78,7 +78,7 @@ def check_table_job() -> UnresolvedAssetJobDefinition:
         "check_table",
         selection=AssetSelection.checks(TABLE_EQUALS_LAKE),
         executor_def=in_process_executor,
-        description="Compares user_tags with the lake, shard by shard, by digests. Repair: tag-platform run --reconcile.",
+        description="Compares user_tags with the lake, shard by shard, by digests. Repair: run --reconcile.",
     )
 
 

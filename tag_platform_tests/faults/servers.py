@@ -19,7 +19,6 @@ from infra.local.folders import Folders
 from infra.local.program import Program
 from tag_platform.mysql import Database
 from tag_platform.settings import Settings, load_settings
-from tag_platform_tests.conftest import instance_environment
 
 PATIENCE = 180  # seconds until a server answers; the machine may be busy
 
@@ -76,6 +75,8 @@ def admin_of(settings: Settings) -> Database:
 def ground(folder: Path, binary: ServerBinary | None = None) -> Iterator[Ground]:
     """Starts both servers on free ports, with everything below `folder`, and sets the environment to them. `binary` is
     another database server than the installed one."""
+    from tag_platform_tests.conftest import instance_environment
+
     with pytest.MonkeyPatch.context() as patch:
         for name in Settings.variables():
             patch.delenv(name, raising=False)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tag_platform.compute import upsert
 from tag_platform.compute.engine import session
-from tag_platform.compute.plan import EvaluateTags, MergeTags, ShardSource, UndoRun
+from tag_platform.compute.plan import AnyPlan
 from tag_platform.compute.report import Report
 from tag_platform.compute.run import run
 from tag_platform.direct import run_direct
@@ -29,7 +29,7 @@ def main() -> None:
     with session(settings) as spark, listening(lambda s: say(event="stage", name=s.name, ended=s.seconds is not None)):
         spark.range(1).collect()
 
-        def plan(plan: ShardSource | EvaluateTags | MergeTags | UndoRun) -> Report:
+        def plan(plan: AnyPlan) -> Report:
             return run(plan, spark, database)
 
         say(event="ready")
