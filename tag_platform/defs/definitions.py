@@ -28,6 +28,9 @@ from tag_platform.defs.undo_job import undo_run_job
 from tag_platform.settings import Settings, load_settings
 
 CATALOG_STATE = "tag_platform_catalog"
+# Runs that would wait for each other's shard locks wait in the queue, where the UI shows why. Runs that pass the queue
+# by (`tag-platform run`) are kept safe by the locks alone.
+USER_TAGS_POOL = "user_tags"
 
 
 def build_definitions(
@@ -35,12 +38,14 @@ def build_definitions(
     sources: Mapping[str, SourceTable],
     settings: Settings,
     resources: Mapping[str, Any] | None = None,
+    pool: str | None = None,
 ) -> Definitions:
-    """All assets, checks, jobs and resources for one catalog. `resources` replaces some of the resources."""
+    """All assets, checks, jobs and resources for one catalog. `resources` replaces some of the resources; `pool` is the
+    pool that the step of tags and merge waits for."""
     engine = Engine()
     tag_all = tag_all_job(settings)
     return Definitions(
-        assets=[*source_assets(sources, settings), tag_assets(catalog, sources, settings)],
+        assets=[*source_assets(sources, settings), tag_assets(catalog, sources, settings, pool)],
         asset_checks=[table_check(catalog, settings)],
         jobs=[tag_all, tag_users_job(catalog, sources, settings), undo_run_job(catalog, settings), check_table_job()],
         schedules=[daily_refresh(tag_all, settings)],
@@ -79,7 +84,7 @@ def load_definitions() -> Definitions:
         catalog = Catalog.model_validate_json(context.reconstruction_metadata[CATALOG_STATE])
     else:
         catalog = current_catalog(settings)
-    built = build_definitions(catalog, load_sources(settings.sources), settings)
+    built = build_definitions(catalog, load_sources(settings.sources), settings, pool=USER_TAGS_POOL)
     return built.with_reconstruction_metadata({CATALOG_STATE: catalog.model_dump_json()})
 
 

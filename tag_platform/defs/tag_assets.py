@@ -54,7 +54,9 @@ TAG_COLUMNS = TableSchema(
 Event = MaterializeResult[Any] | AssetCheckResult
 
 
-def tag_assets(catalog: Catalog, sources: Mapping[str, SourceTable], settings: Settings) -> AssetsDefinition:
+def tag_assets(
+    catalog: Catalog, sources: Mapping[str, SourceTable], settings: Settings, pool: str | None = None
+) -> AssetsDefinition:
     rulebook = parse_catalog(catalog, declared_schema(sources))
     specs = [_tag_spec(tag, rulebook, sources) for tag in catalog.active]
     checks = [check for spec in specs for check in tag_check_specs(spec.key)]
@@ -76,6 +78,7 @@ def tag_assets(catalog: Catalog, sources: Mapping[str, SourceTable], settings: S
         can_subset=True,
         partitions_def=shards_definition(settings),
         backfill_policy=BackfillPolicy.single_run(),
+        pool=pool,
     )
     def tags(context: AssetExecutionContext, launcher: StepLauncher, options: RunOptions) -> Iterator[Event]:
         shards = selected_shards(context)
