@@ -99,6 +99,11 @@ class Settings(BaseSettings):
     gate_max_entered_share: Share = Field(2.0, validation_alias="TAG_PLATFORM_GATE_MAX_ENTERED_SHARE")
     gate_max_losing_share: Share = Field(0.5, validation_alias="TAG_PLATFORM_GATE_MAX_LOSING_SHARE")
 
+    # A package with tag classes of one's own, such as acme.tags: see tag_platform.tags.discovery.
+    tags_package: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")] | None = Field(
+        None, validation_alias="TAG_PLATFORM_TAGS"
+    )
+
     ui_host: str = Field("127.0.0.1", validation_alias="TAG_PLATFORM_UI_HOST")
     ui_port: Port = Field(3000, validation_alias="TAG_PLATFORM_UI_PORT")
     code_server_port: Port = Field(4000, validation_alias="TAG_PLATFORM_CODE_SERVER_PORT")

@@ -1,4 +1,4 @@
-"""`tag-platform tags`: the tags as they are now."""
+"""`tag-platform tags`: the tags as they are now, as files, and new ones."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from tag_platform.catalog.rulebook import declared_schema, parse_catalog
 from tag_platform.catalog.sources import load_sources
 from tag_platform.catalog.tags import load_catalog
 from tag_platform.catalog.users_now import count_users
+from tag_platform.cli.tags_files import export_tags, import_tags
+from tag_platform.cli.tags_new import new_tag
 from tag_platform.mysql import Database
 from tag_platform.settings import load_settings
 
@@ -18,6 +20,11 @@ from tag_platform.settings import load_settings
 @click.group(name="tags")
 def tags() -> None:
     """Tags and their rules."""
+
+
+tags.add_command(export_tags)
+tags.add_command(import_tags)
+tags.add_command(new_tag)
 
 
 @tags.command(name="list")

@@ -35,16 +35,8 @@ from tag_platform.defs.resources import RunOptions, StepLauncher
 from tag_platform.defs.tagging import compute_tags
 from tag_platform.settings import Settings
 from tag_platform.shards import shard_key
+from tag_platform.tags.domains import domain_of
 
-# The business domains of the shipped categories; Dagster's group names are ASCII.
-GROUPS = {
-    "财富管理": "wealth",
-    "行为分析": "behavior",
-    "风险管理": "risk",
-    "生命周期": "lifecycle",
-    "价值管理": "value",
-    "人口特征": "demographic",
-}
 TAG_COLUMNS = TableSchema(
     columns=[
         TableColumn("user_id", "string", description="The user, byte by byte as the sources have it."),
@@ -118,8 +110,9 @@ def _hits_before(context: AssetExecutionContext, key: AssetKey, shards: tuple[in
 
 def _tag_spec(tag: Tag, rulebook: Rulebook, sources: Mapping[str, SourceTable]) -> AssetSpec:
     rule = rulebook.rules.get(tag.tag_id)
+    needs = rulebook.needs.get(tag.tag_id)
     # What cannot be told from the declared columns alone depends on every source.
-    tables = {table for table, _ in rule.fields} if rule and not rule.true_for_unknown else set(sources)
+    tables = {table for table, _ in needs.columns} if needs and not needs.everybody else set(sources)
     words = rule.describe() if rule else rulebook.broken.get(tag.tag_id, "")
     lines = [f"**{tag.name}** · {tag.category}", tag.description, words]
     lines += [f"```json\n{text}\n```" for text in tag.rules]
@@ -127,11 +120,11 @@ def _tag_spec(tag: Tag, rulebook: Rulebook, sources: Mapping[str, SourceTable]) 
         tag_key(tag.tag_id),
         deps=[source_key(table) for table in sorted(tables)],
         description="\n\n".join(line for line in lines if line),
-        group_name=GROUPS.get(tag.category, "other_tags"),
+        group_name=domain_of(tag.category),
         kinds={"pyspark"},
-        code_version=rule.digest[:16] if rule else None,
+        code_version=rulebook.version(tag.tag_id)[:16] if rule else None,
         skippable=True,
-        tags={"domain": GROUPS.get(tag.category, "other_tags")},
+        tags={"domain": domain_of(tag.category)},
         metadata={
             "dagster/column_schema": TAG_COLUMNS,
             "tag_id": tag.tag_id,
