@@ -19,6 +19,7 @@ COMMANDS = {
     "undo": "tag_platform.cli.undo",
     "history": "tag_platform.cli.history",
     "rules": "tag_platform.cli.rules",
+    "lake": "tag_platform.cli.lake",
     "init": "tag_platform.cli.deployment",
     "sample-data": "tag_platform.cli.deployment",
     "up": "tag_platform.cli.deployment",

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 from tag_platform.compute.plan import EvaluateTags, Snapshot
@@ -26,6 +25,8 @@ from tag_platform.shards import shard_key
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
+SAMPLE = 5  # masked users per tag
+ByTag = dict[int, dict[int, int]]  # tag id → shard → users
 TAGS_SCHEMA = "user_id string, tag_ids array<int>"
 
 
@@ -43,7 +44,7 @@ def evaluate_tags(plan: EvaluateTags, spark: SparkSession) -> TagsReport:
     path = plan.output
     try:
         _write(plan, users, columns, path)
-    except PySparkException:
+    except Exception:  # Spark 3.5 gives the failure of a task as an error of Py4J
         failed = failing(users, tags, columns)
         if not failed:
             raise
@@ -52,7 +53,7 @@ def evaluate_tags(plan: EvaluateTags, spark: SparkSession) -> TagsReport:
         path = f"{plan.output}-again"
         _write(plan, users, columns, path)
     written = time.monotonic()
-    rows, hits_by_tag = _count(plan, spark, path) if columns else (dict.fromkeys(plan.shards, 0), {})
+    rows, hits_by_tag, sample = _count(plan, spark, path) if columns else (dict.fromkeys(plan.shards, 0), {}, {})
     users_by_shard = _count_users(plan, spark)
     return TagsReport(
         path=path,
@@ -60,6 +61,7 @@ def evaluate_tags(plan: EvaluateTags, spark: SparkSession) -> TagsReport:
         rows=rows,
         hits={tag_id: hits_by_tag.get(tag_id, {}) for tag_id in columns},
         broken=broken,
+        sample=sample,
         seconds={"evaluate": written - started, "count": time.monotonic() - written},
     )
 
@@ -104,20 +106,30 @@ def _only(rows: DataFrame, spark: SparkSession, users: tuple[str, ...] | None) -
     return rows.join(spark.createDataFrame([(user,) for user in users], "user_id string"), "user_id", "left_semi")
 
 
-def _count(plan: EvaluateTags, spark: SparkSession, path: str) -> tuple[dict[int, int], dict[int, dict[int, int]]]:
-    """Rows per shard and hits per tag and shard, counted in what was written."""
+def _count(plan: EvaluateTags, spark: SparkSession, path: str) -> tuple[dict[int, int], ByTag, dict[int, list[str]]]:
+    """Rows per shard, hits per tag and shard, and a sample of masked users per tag, from what was written."""
     written = read_all(spark, f"{TAGS_SCHEMA}, shard string", path)
     # A leading NULL element counts the row itself.
     elements = F.explode(F.concat(F.array(F.lit(None).cast("int")), F.col("tag_ids"))).alias("tag_id")
-    counts = written.select("shard", elements).groupBy("shard", "tag_id").agg(F.count("*").alias("n")).collect()
+    rows_of_tags = written.select("shard", "user_id", F.crc32(F.col("user_id").cast("binary")).alias("order"), elements)
+    some_user = F.min_by("user_id", "order").alias("user_id")  # the same one in every run
+    grouped = rows_of_tags.groupBy("shard", "tag_id").agg(F.count("*").alias("n"), some_user)
     rows: dict[int, int] = dict.fromkeys(plan.shards, 0)
-    hits: dict[int, dict[int, int]] = {}
-    for row in counts:
+    hits: ByTag = {}
+    sample: dict[int, list[str]] = {}
+    for row in grouped.select("shard", "tag_id", "n", _masked(F.col("user_id")).alias("user")).collect():
         if row["tag_id"] is None:
             rows[int(row["shard"])] = row["n"]
         else:
             hits.setdefault(row["tag_id"], {})[int(row["shard"])] = row["n"]
-    return rows, hits
+            sample.setdefault(row["tag_id"], []).append(row["user"])
+    return rows, hits, {tag_id: sorted(users)[:SAMPLE] for tag_id, users in sample.items()}
+
+
+def _masked(user_id: Column) -> Column:
+    """A quarter of the id at either end, two characters at most: enough to recognise a kind of id, not a user."""
+    shown = F.least(F.lit(2), F.floor(F.length(user_id) / 4)).cast("int")
+    return F.concat(F.left(user_id, shown), F.lit("***"), F.right(user_id, shown))
 
 
 def _count_users(plan: EvaluateTags, spark: SparkSession) -> dict[int, int]:

@@ -49,6 +49,8 @@ class ComputedTagSet:
             "coverage": MetadataValue.float(round(total / users, 6) if users else 0.0),
             "as_of": MetadataValue.text(self.plan.as_of.isoformat()),
             "rule_version": MetadataValue.text(next(t.version for t in self.plan.tags if t.tag_id == tag_id)),
+            "sample": MetadataValue.md(_sample(self.report.sample.get(tag_id, []))),
+            "duration": MetadataValue.float(round(sum(self.report.seconds.values()), 3)),
             "seconds": MetadataValue.json(self.report.seconds),
             **self.report.launched,
         }
@@ -60,6 +62,11 @@ class ComputedTagSet:
         rows = {shard_key(shard): n for shard, n in self.report.rows.items()}
         entry = Materialized(0, run_id, {"path": self.report.path, "rows_by_shard": rows})
         return {tag_id: dict.fromkeys(self.plan.shards, entry) for tag_id in self.report.hits}
+
+
+def _sample(users: Sequence[str]) -> str:
+    """A few masked users as a list in Markdown."""
+    return "\n".join(f"- `{user}`" for user in users) or "Nobody has the tag."
 
 
 def compute_tags(
