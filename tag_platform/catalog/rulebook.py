@@ -131,14 +131,17 @@ def rule_json(text: str) -> Any:
 
 
 def check_tag_ids(catalog: Catalog, tag_ids: list[int]) -> None:
-    """Raises `BadInput` where a tag id is unknown or retired."""
+    """Raises `BadInput` where a tag id is unknown, retired or manual."""
     unknown = sorted(set(tag_ids) - set(catalog.by_id))
     retired = sorted(set(tag_ids) & catalog.retired_ids)
+    manual = sorted(set(tag_ids) & catalog.manual_ids)
     reasons = []
     if unknown:
         reasons.append(f"unknown: {', '.join(map(str, unknown))}")
     if retired:
         reasons.append(f"retired: {', '.join(map(str, retired))}")
+    if manual:
+        reasons.append(f"manual, given by `tag-platform tags pin`: {', '.join(map(str, manual))}")
     if reasons:
         known = ", ".join(str(tag.tag_id) for tag in catalog.active) or "none"
         raise BadInput(f"Tag ids that cannot be computed ({'; '.join(reasons)}). Active tags: {known}.")

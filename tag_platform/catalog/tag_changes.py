@@ -84,20 +84,20 @@ def _lines(tag: Tag) -> list[str]:
 
 def _write(cursor: Any, change: TagChange) -> None:
     tag = change.after
-    values = (tag.name, tag.category, tag.description, tag.is_active, tag.tag_id)
+    values = (tag.name, tag.category, tag.description, tag.is_active, tag.is_manual, tag.tag_id)
     cursor.execute("SELECT COUNT(*) FROM tag_category WHERE category_name = %s", (tag.category,))
     if cursor.fetchone()[0] == 0:
         cursor.execute("INSERT INTO tag_category (category_name) VALUES (%s)", (tag.category,))
     if change.before is None:
         cursor.execute(
-            "INSERT INTO tag_definition (tag_name, tag_category, description, is_active, tag_id)"
-            " VALUES (%s, %s, %s, %s, %s)",
+            "INSERT INTO tag_definition (tag_name, tag_category, description, is_active, is_manual, tag_id)"
+            " VALUES (%s, %s, %s, %s, %s, %s)",
             values,
         )
     else:
         cursor.execute(
-            "UPDATE tag_definition SET tag_name = %s, tag_category = %s, description = %s, is_active = %s"
-            " WHERE tag_id = %s",
+            "UPDATE tag_definition SET tag_name = %s, tag_category = %s, description = %s, is_active = %s,"
+            " is_manual = %s WHERE tag_id = %s",
             values,
         )
         if change.before.rules == tag.rules:

@@ -32,6 +32,7 @@ class _TagFile(BaseModel):
     tag_category: Annotated[str, Field(min_length=1, max_length=100)]
     description: Annotated[str, Field(max_length=16_000)] = ""
     is_active: bool = True
+    is_manual: bool = False
 
 
 def file_name(tag_id: int) -> str:
@@ -52,6 +53,7 @@ def file_text(tag: Tag) -> str:
         "tag_category": tag.category,
         "description": tag.description,
         "is_active": tag.is_active,
+        **({"is_manual": True} if tag.is_manual else {}),
         "rule": rule,
     }
     return "".join(_written(content, "\n")) + "\n"
@@ -142,6 +144,7 @@ def _read(path: Path) -> Tag:
         category=head.tag_category,
         description=head.description,
         is_active=head.is_active,
+        is_manual=head.is_manual,
         rules=() if rule is None else ("".join(_written(rule, None)),),
     )
 

@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 
 class Tag(BaseModel):
     """One row of `tag_definition` with its active rules. `rules` holds the JSON text of each active row of `tag_rules`
-    (exactly one is usable; none or several is an error of the tag, not of the catalog)."""
+    (exactly one is usable; none or several is an error of the tag, not of the catalog). A manual tag is given and
+    taken by people alone (`tag_platform.overrides`); its rules are not looked at."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -29,6 +30,7 @@ class Tag(BaseModel):
     category: str
     description: str = ""
     is_active: bool = True
+    is_manual: bool = False
     rules: tuple[str, ...] = ()
 
     @property
@@ -46,7 +48,13 @@ class Catalog(BaseModel):
 
     @property
     def active(self) -> tuple[Tag, ...]:
-        return tuple(tag for tag in self.tags if tag.is_active)
+        """The tags that runs compute: neither retired nor manual."""
+        return tuple(tag for tag in self.tags if tag.is_active and not tag.is_manual)
+
+    @property
+    def manual_ids(self) -> frozenset[int]:
+        """Tags that runs never give or take; one that is retired as well is among `retired_ids` alone."""
+        return frozenset(tag.tag_id for tag in self.tags if tag.is_active and tag.is_manual)
 
     @property
     def retired_ids(self) -> frozenset[int]:
@@ -81,8 +89,8 @@ def read_catalog(cursor: Any, lock: bool = False) -> Catalog:
     """Reads the catalog in the caller's transaction; with `lock` nobody else changes it until that ends."""
     locking = " FOR UPDATE" if lock else ""
     cursor.execute(
-        "SELECT tag_id, tag_name, tag_category, COALESCE(description, ''), COALESCE(is_active, TRUE)"  # noqa: S608
-        f" FROM tag_definition ORDER BY tag_id{locking}"
+        "SELECT tag_id, tag_name, tag_category, COALESCE(description, ''), COALESCE(is_active, TRUE),"  # noqa: S608
+        f" is_manual FROM tag_definition ORDER BY tag_id{locking}"
     )
     definitions = list(cursor.fetchall())
     cursor.execute(
@@ -99,8 +107,9 @@ def read_catalog(cursor: Any, lock: bool = False) -> Catalog:
             category=category,
             description=description,
             is_active=bool(is_active),
+            is_manual=bool(is_manual),
             rules=tuple(rules_of.get(tag_id, ())),
         )
-        for tag_id, name, category, description, is_active in definitions
+        for tag_id, name, category, description, is_active, is_manual in definitions
     )
     return Catalog(tags=tuple(tags))

@@ -18,6 +18,7 @@ COMMANDS = {
     "run": "tag_platform.cli.run",
     "undo": "tag_platform.cli.undo",
     "history": "tag_platform.cli.history",
+    "explain": "tag_platform.cli.explain",
     "rules": "tag_platform.cli.rules",
     "lake": "tag_platform.cli.lake",
     "init": "tag_platform.cli.deployment",

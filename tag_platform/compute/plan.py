@@ -112,12 +112,14 @@ class MergeTags(_Plan):
 
 class UndoRun(_Plan):
     """Put back what the run `undone_run` changed. `undone` are the snapshots of its changes, oldest first; `later`
-    those of the merges of the same shards since."""
+    those of the merges of the same shards since; `since` is when the run began to write (UTC), from which on people's
+    decisions count."""
 
     kind: Literal["undo_run"] = "undo_run"
     undone_run: str
     undone: tuple[str, ...]
     later: tuple[str, ...] = ()
+    since: str | None = None
     shards: tuple[int, ...]
     shard_count: int
     details: dict[int, dict[str, str]]
