@@ -3,7 +3,7 @@ nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dagster import (
     AssetExecutionContext,
@@ -20,7 +20,7 @@ from dagster._core.execution.retries import RetryMode
 from dagster._core.executor.in_process import InProcessExecutor
 
 from tag_platform.settings import Settings
-from tag_platform.shards import shard_keys
+from tag_platform.shards import shard_key, shard_keys
 
 PARTITION = "dagster/partition"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -35,6 +35,11 @@ def backfill_policy(settings: Settings) -> BackfillPolicy:
     if settings.shards_per_run is None:
         return BackfillPolicy.single_run()
     return BackfillPolicy.multi_run(max_partitions_per_run=settings.shards_per_run)
+
+
+def range_tags(shards: Sequence[int]) -> dict[str, str]:
+    """Run tags that select the shards `shards[0]` … `shards[-1]`."""
+    return {RANGE_START: shard_key(shards[0]), RANGE_END: shard_key(shards[-1])}
 
 
 def selected_shards(context: AssetExecutionContext) -> tuple[int, ...]:
@@ -61,8 +66,7 @@ class _InProcessForAllShards(InProcessExecutor):
                 for spec in plan_context.job.get_definition().asset_layer.asset_graph.asset_nodes
                 if spec.partitions_def
             )
-            keys = partitions.get_partition_keys()
-            missing = {RANGE_START: keys[0], RANGE_END: keys[-1]}
+            missing = range_tags(range(len(partitions.get_partition_keys())))
             plan_context.instance.add_run_tags(run.run_id, missing)
             plan_context = PlanOrchestrationContext(
                 plan_data=plan_context.plan_data._replace(dagster_run=run.with_tags({**run.tags, **missing})),

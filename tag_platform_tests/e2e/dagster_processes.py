@@ -142,8 +142,10 @@ def _database(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def database_command(folder: Path, port: int) -> list[str]:
+    # A server that starts removes what looks like a temporary table, those of others included.
+    (folder / "mysql-tmp").mkdir(exist_ok=True)
     command = ["mariadbd", "--no-defaults", "--user=root", f"--datadir={folder / 'mysql'}", f"--port={port}"]
-    return [*command, "--bind-address=127.0.0.1", f"--socket={folder / 's.sock'}"]
+    return [*command, f"--tmpdir={folder / 'mysql-tmp'}", "--bind-address=127.0.0.1", f"--socket={folder / 's.sock'}"]
 
 
 @contextmanager
