@@ -64,7 +64,7 @@ def explain_user(
         entry = _about(catalog, tag_id, day, snapshots)
         if tag_id not in rules:
             reason = rulebook.broken.get(tag_id) or (
-                f"A Python class decides this tag ({rulebook.classes[tag_id].path()}); its rule alone does not explain it."
+                f"A Python class decides this tag ({rulebook.classes[tag_id].path()}); its rule alone explains nothing."
             )
             found.append({**entry, "error": reason})
             continue
