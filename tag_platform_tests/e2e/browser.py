@@ -16,7 +16,13 @@ from typing import Any
 from websockets.sync.client import ClientConnection, connect
 
 # No sandbox: Chromium has none for root, and it opens our own pages alone. The rest keeps it from calling anywhere.
-OPTIONS: tuple[str, ...] = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
+OPTIONS: tuple[str, ...] = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+)
 OPTIONS += ("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-port=0")
 WIDTH, HEIGHT = 1600, 1000
 
