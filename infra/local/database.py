@@ -78,6 +78,7 @@ def _server_command(settings: Settings, server: ServerBinary) -> list[str]:
         "--innodb-flush-log-at-trx-commit=2",
         "--skip-log-bin",
         "--local-infile=1",
+        "--innodb-autoinc-lock-mode=2",  # MySQL's default: parallel loads do not wait for each other
         "--loose-mysqlx=OFF",
         "--log-warnings=1" if server.is_mariadb else "--log-error-verbosity=2",
     ]
@@ -85,11 +86,15 @@ def _server_command(settings: Settings, server: ServerBinary) -> list[str]:
 
 def _server_base(server: ServerBinary, data: Path) -> list[str]:
     """Options that the server and its first initialisation share."""
+    # Not the machine's: a server that starts removes what looks like a temporary table there, those of others included.
+    temporary = data.with_name(f"{data.name}-tmp")
+    temporary.mkdir(parents=True, exist_ok=True)
     return [
         *server.argv,
         "--no-defaults",
         *server.options,
         f"--datadir={data}",
+        f"--tmpdir={temporary}",
         "--character-set-server=utf8mb4",
         # Started by root it stays root: a service account could not enter a home below /root, and opening that to
         # it would open it to others. Data are readable by the owner only, file access is shut off above.

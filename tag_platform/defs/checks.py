@@ -1,8 +1,9 @@
 """The checks of sources and tags, decided from the numbers that a run has anyway: none of them reads data again.
 
 Severity says what a person has to do. ERROR: something is wrong and stays wrong until somebody acts. WARN: it may be
-right, look at it. Only a source without a column that the source catalog promises, and one that lost or gained too many
-rows, block what comes after them: computing on would take tags from users who still deserve them.
+right, look at it. Three defects of a source block what comes after it, since computing on would take tags from users
+who still deserve them: a column that the source catalog promises is missing, a user is there twice, and far fewer or
+more rows are there than were accepted last.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetK
 
 from tag_platform.catalog.sources import SourceTable
 from tag_platform.compute.gate import ALLOW
+from tag_platform.lake.raw import DuplicateUsers
+from tag_platform.rules import ColumnSchema, RuleSchema
+from tag_platform.rules.fields import BadField, decided_type, find_field, readable
 
 RULE_VALID, HAS_USERS, POPULATION_STABLE = "rule_valid", "has_users", "population_stable"
-COLUMNS_PRESENT, ROWS_STABLE = "columns_present", "rows_stable"
-USER_IDS_USABLE, FRESH = "user_ids_usable", "fresh"
+COLUMNS_PRESENT, TYPES_FIT, FRESH = "columns_present", "types_fit", "fresh"
+USER_IDS_UNIQUE, USER_IDS_USABLE, ROWS_STABLE = "user_ids_unique", "user_ids_usable", "rows_stable"
 STALE_DAYS = 2  # a daily table may be a day late before anybody is called
 UNUSABLE_SHARE = 0.01
 JUMP_SHARE, JUMP_USERS = 0.5, 100  # below 100 users, a half comes and goes by itself
@@ -35,6 +39,10 @@ def source_check_specs(key: AssetKey) -> list[AssetCheckSpec]:
         AssetCheckSpec(
             COLUMNS_PRESENT, asset=key, blocking=True, description="The files have every column that is declared."
         ),
+        AssetCheckSpec(
+            TYPES_FIT, asset=key, description="Each declared column is stored in a type that can be read so."
+        ),
+        AssetCheckSpec(USER_IDS_UNIQUE, asset=key, blocking=True, description="No user is in the table twice."),
         AssetCheckSpec(
             ROWS_STABLE,
             asset=key,
@@ -65,6 +73,14 @@ def source_checks(
         severity=AssetCheckSeverity.WARN if dry_run else AssetCheckSeverity.ERROR,
         description=None if jump is None else f"{jump} {ALLOW}",
     )
+    unfit = _unfit(table, facts["stored_columns"])
+    yield AssetCheckResult(
+        check_name=TYPES_FIT,
+        passed=not unfit,
+        severity=AssetCheckSeverity.ERROR,
+        description=f"Rules cannot use {'; '.join(unfit)}. Correct the files or the source catalog." if unfit else None,
+    )
+    yield AssetCheckResult(check_name=USER_IDS_UNIQUE, passed=True)  # what has a user twice does not get this far
     rows, set_aside = int(facts["dagster/row_count"]), int(facts["set_aside"])
     share = set_aside / (rows + set_aside) if rows + set_aside else 0.0
     yield AssetCheckResult(
@@ -82,6 +98,27 @@ def source_checks(
         description=f"The newest partition is {facts['partition']}, {age} days old." if age > STALE_DAYS else None,
         metadata={"age_days": age},
     )
+
+
+def duplicate_users(error: DuplicateUsers) -> Iterator[AssetCheckResult]:
+    """For a table that holds a user twice."""
+    yield AssetCheckResult(
+        check_name=USER_IDS_UNIQUE, passed=False, severity=AssetCheckSeverity.ERROR, description=str(error)
+    )
+
+
+def _unfit(table: SourceTable, stored: Mapping[str, str]) -> list[str]:
+    """Declared columns whose stored type cannot be read as the declared one."""
+    both = {name: ColumnSchema(stored[name], kind) for name, kind in table.columns.items() if name in stored}
+    schema = RuleSchema({table.name: both})
+    reasons = []
+    for name in both:
+        try:
+            field = find_field(schema, name, table.name, name)
+            readable(schema, field, decided_type(schema, field))
+        except BadField as error:
+            reasons.append(str(error))
+    return reasons
 
 
 def tag_check_specs(key: AssetKey) -> list[AssetCheckSpec]:

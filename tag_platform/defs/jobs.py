@@ -23,7 +23,7 @@ from tag_platform.compute.plan import ComputedTags, MergeShards, MergeTags
 from tag_platform.compute.planning import MAX_USERS, check_users, gate_bounds
 from tag_platform.defs.history import source_key
 from tag_platform.defs.merging import merge_metadata, run_merge
-from tag_platform.defs.partitions import range_tags
+from tag_platform.defs.partitions import in_process_for_all_shards
 from tag_platform.defs.resources import RunOptions, StepLauncher
 from tag_platform.defs.source_assets import refresh_source
 from tag_platform.defs.table_check import TABLE_EQUALS_LAKE
@@ -41,14 +41,12 @@ class TagUsersConfig(Config):
     user_ids: list[str] = Field(description=f"1 to {MAX_USERS:,} user ids.")
 
 
-def tag_all_job(settings: Settings) -> UnresolvedAssetJobDefinition:
+def tag_all_job() -> UnresolvedAssetJobDefinition:
     return define_asset_job(
         "tag_all",
-        # A run that names no partition is for all shards: Dagster runs partitioned assets with a range only.
-        tags=range_tags(list(range(settings.shards))),
         # The check of the whole table is a job of its own: a merge counts what it wrote anyway.
         selection=AssetSelection.all() - AssetSelection.checks(TABLE_EQUALS_LAKE),
-        executor_def=in_process_executor,
+        executor_def=in_process_for_all_shards,
         description="Sources, tags and the merge. Select some tag assets, with merged_user_tags, for only these.",
     )
 

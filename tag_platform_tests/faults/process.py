@@ -104,13 +104,13 @@ class Workers:
             process.wait()
 
 
-def command(tag_ids: list[int] | None, log: Path) -> Run:
+def command(tag_ids: list[int] | None, log: Path, *options: str) -> Run:
     """`tag-platform run`, a whole Dagster run, in a process of its own."""
     tags = [] if tag_ids is None else ["--tags", ",".join(map(str, tag_ids))]
     program = str(Path(sys.executable).parent / "tag-platform")
     with log.open("ab") as errors:
         process = subprocess.Popen(
-            [program, "run", "--as-of", TODAY.isoformat(), "--json", *tags],
+            [program, "run", "--as-of", TODAY.isoformat(), "--json", *tags, *options],
             stdout=subprocess.PIPE,
             stderr=errors,
             env=dict(os.environ),

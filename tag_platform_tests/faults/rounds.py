@@ -117,11 +117,11 @@ def _undisturbed(truth: world.World, workers: process.Workers) -> None:
     before, recorded, ledger = rows_now(place.admin), last_recorded(place.admin), newest_merge(place.admin)
     end = workers.start(step.tag_ids).outcome()
     assert end["event"] == "done", end
-    found = prove(place, before, truth.table, recorded, ledger, set(), [end], _details(place))
+    found = prove(place, before, truth.table, recorded, ledger, set(), [end], details_of(place))
     assert not found.all(), found
 
 
-def _details(place: Ground) -> dict[int, dict[str, str]]:
+def details_of(place: Ground) -> dict[int, dict[str, str]]:
     from tag_platform.mysql import Database
 
     return {tag.tag_id: tag.details for tag in load_catalog(Database.of(place.settings)).tags}
@@ -152,7 +152,7 @@ def _round(
     owner = kinds.dead_owner() if kind.strike is None else None
     whole = "tag-platform" in kind.name
     run = process.command(step.tag_ids, folder / "command.log") if whole else workers.start(step.tag_ids, lake)
-    people = _people(place, step, pauses)
+    people = people_at_work(place, step, pauses)
     strike = Strike(place, run, _to_write(previous, truth.table), disk, store_away)
     struck = wait_for(moment, run, place.admin, ledger)
     if owner is not None:
@@ -175,7 +175,7 @@ def _round(
         ledger,
         {user for user, _, _ in step.decisions},
         [end, retry],
-        _details(place),
+        details_of(place),
     )
     where = f"round {number}, {kind.name} at {moment}"
     for name in ("rows", "times", "account", "ledger", "locks"):
@@ -193,7 +193,7 @@ def _to_write(before: world.Table, after: world.Table) -> list[str]:
     return sorted(user for user, tags in after.items() if user in before and before[user] != tags)
 
 
-def _people(place: Ground, step: world.Step, pauses: list[float]) -> list[threading.Thread]:
+def people_at_work(place: Ground, step: world.Step, pauses: list[float]) -> list[threading.Thread]:
     """People at work beside the run: their own changes, and decisions through the platform. They try again while the
     database is away, as people do."""
 

@@ -66,8 +66,9 @@ class World:
             for statement in _RECORDER:
                 cursor.execute(statement)
 
-    def step(self) -> Step:
-        """Draws a round, writes its raw data and definitions, and moves the truth on."""
+    def step(self, busy: bool = False) -> Step:
+        """Draws a round, writes its raw data and definitions, and moves the truth on. `busy`: for all tags, and with
+        people at work."""
         rng = self.rng
         present = [user for user in USERS if rng.random() < 0.95]
         for user in present:
@@ -85,19 +86,19 @@ class World:
                     "UPDATE tag_definition SET is_active = %s WHERE tag_id = %s", (not self.retired, RETIRING)
                 )
         active = [tag_id for tag_id in RULED if tag_id not in self.retired]
-        tag_ids = None if rng.random() < 0.6 else sorted(rng.sample(active, rng.randint(1, 3)))
-        step = Step(tag_ids, self._changes(), self._decisions())
+        tag_ids = None if busy or rng.random() < 0.6 else sorted(rng.sample(active, rng.randint(1, 3)))
+        step = Step(tag_ids, self._changes(busy), self._decisions(busy))
         self._move(step, set(present), set(active if tag_ids is None else tag_ids))
         return step
 
-    def _changes(self) -> list[tuple[str, int, bool]]:
-        if self.rng.random() < 0.5:
+    def _changes(self, busy: bool) -> list[tuple[str, int, bool]]:
+        if not busy and self.rng.random() < 0.5:
             return []
         users = [*self.rng.sample(USERS, 4), f"stranger_{self.rng.randint(0, 30):02d}"]
         return [(user, self.rng.choice(FOREIGN), self.rng.random() < 0.7) for user in users]
 
-    def _decisions(self) -> list[tuple[str, int, str]]:
-        if self.rng.random() < 0.7:
+    def _decisions(self, busy: bool) -> list[tuple[str, int, str]]:
+        if not busy and self.rng.random() < 0.7:
             return []
         tag_id = self.rng.choice([1, 2, MANUAL])
         return [(self.rng.choice(USERS), tag_id, self.rng.choice(["pin", "exclude"]))]
