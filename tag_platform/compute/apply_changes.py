@@ -101,8 +101,8 @@ def _once(
     counted = time.monotonic()
     reasons = _gate(change, kept, before, entered, left)
     written, after = Written(), before
-    if touched and not change.dry_run:
-        written, after = _write(change, kept, locks, spark, database)
+    if not change.dry_run:
+        written, after = _write(change, kept, before, sorted(touched), locks, spark, database)
     inflow, outflow = _flat(entered), _flat(left)
     for counts, column in ((inflow, "before"), (outflow, "after")):  # rows that are new, rows that go
         if touched:
@@ -149,11 +149,20 @@ def _gate(
 
 
 def _write(
-    change: Change, kept: DataFrame, locks: ShardLocks | None, spark: SparkSession, database: Database
+    change: Change,
+    kept: DataFrame,
+    before: Counter[tuple[int, int]],
+    touched: list[int],
+    locks: ShardLocks | None,
+    spark: SparkSession,
+    database: Database,
 ) -> tuple[Written, Counter[tuple[int, int]]]:
+    """Enters the merge into the ledger, also one without changes: plans made before it are stale all the same."""
     assert locks is not None  # noqa: S101 (only a dry run goes without)
     locks.check()
-    open_merge(database, change.run_id, change.output, change.shards, change.shard_count, change.undoes)
+    open_merge(database, change.run_id, change.output, change.shards, touched, change.shard_count, change.undoes)
+    if not touched:
+        return Written(), before
     rows = kept.select("user_id", "before", "after", "shard")
     written = write_changes(rows, database, change.details, change.removable, change.shard_count)
     locks.check()

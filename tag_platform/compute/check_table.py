@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from pymysql.cursors import SSCursor
 from pyspark.sql import functions as F
 
-from tag_platform.compute.account import ACCOUNT
 from tag_platform.compute.apply_changes import CHANGES_SCHEMA
 from tag_platform.compute.columns import no_tags
 from tag_platform.compute.ledger import StalePlan, merges_after
@@ -23,7 +22,7 @@ from tag_platform.compute.merge_tags import computed_tags, overridden
 from tag_platform.compute.overrides import read_decisions, read_overrides
 from tag_platform.compute.plan import CheckShards, CheckTable
 from tag_platform.compute.report import CheckReport
-from tag_platform.compute.snapshots import read_all, shard_number
+from tag_platform.compute.snapshots import read_snapshot, shard_number
 from tag_platform.compute.stored_tags import parse_tag_ids
 from tag_platform.errors import TagPlatformError
 from tag_platform.mysql import Database, retrying, transaction
@@ -141,11 +140,11 @@ def _of_lake(plan: CheckTable, group: CheckShards, spark: SparkSession, database
 def _changed_later(group: CheckShards, spark: SparkSession) -> DataFrame:
     """`(user_id, after, changed)`: the row as the last of the later merges left it."""
 
-    def read(place: int, path: str) -> DataFrame:
-        rows = read_all(spark, f"{CHANGES_SCHEMA}, shard string", path).where(F.col("shard") != ACCOUNT)
+    def read(place: int, directories: tuple[str, ...]) -> DataFrame:
+        rows = read_snapshot(spark, CHANGES_SCHEMA, directories)
         return rows.select("user_id", "after", F.lit(place).alias("place"))
 
-    parts = [read(place, path) for place, path in enumerate(group.later)]
+    parts = [read(place, directories) for place, directories in enumerate(group.later)]
     together = reduce(lambda left, right: left.union(right), parts)
     last = together.groupBy("user_id").agg(F.expr("max_by(after, place)").alias("after"))
     return last.withColumn("changed", F.lit(1))

@@ -111,13 +111,13 @@ class MergeTags(_Plan):
 
 
 class UndoRun(_Plan):
-    """Put back what the run `undone_run` changed. `undone` are the snapshots of its changes, oldest first; `later`
-    those of the merges of the same shards since; `since` is when the run began to write (UTC), from which on people's
-    decisions count."""
+    """Put back what the run `undone_run` changed. `undone` are the directories of its changes, one list for each of its
+    merges, oldest first; `later` those of all merges of the same shards since; `since` is when the run began to write
+    (UTC), from which on people's decisions count."""
 
     kind: Literal["undo_run"] = "undo_run"
     undone_run: str
-    undone: tuple[str, ...]
+    undone: tuple[tuple[str, ...], ...]
     later: tuple[str, ...] = ()
     since: str | None = None
     shards: tuple[int, ...]
@@ -129,10 +129,11 @@ class UndoRun(_Plan):
 
 
 class CheckShards(MergeShards):
-    """Shards whose last merge took the same tags: `computed` is what it took, `later` are the changes of the merges
-    since, oldest first. People's decisions after the one numbered `decided_at` are not compared."""
+    """Shards whose last merge took the same tags: `computed` is what it took, `later` are the directories with the
+    changes of each merge since, oldest first. Users on whom people decided after the decision numbered `decided_at` are
+    not compared."""
 
-    later: tuple[str, ...] = ()
+    later: tuple[tuple[str, ...], ...] = ()
     decided_at: int = 0
 
 

@@ -31,8 +31,8 @@ from tag_platform.defs.undo_job import undo_run_job
 from tag_platform.settings import Settings, load_settings
 
 CATALOG_STATE = "tag_platform_catalog"
-# Runs that would wait for each other's shard locks wait in the queue, where the UI shows why. Runs that pass the queue
-# by (`tag-platform run`) are kept safe by the locks alone.
+# The queue's runs that merge: see `concurrency` in dagster.yaml. What keeps the table safe are the locks of its shards,
+# also for runs that pass the queue by (`tag-platform run`).
 USER_TAGS_POOL = "user_tags"
 
 

@@ -54,7 +54,9 @@ def table_check(catalog: Catalog, settings: Settings) -> AssetChecksDefinition:
                     passed=True, severity=AssetCheckSeverity.WARN, description="Nothing was merged yet."
                 )
             directories = [d for group in plan.groups for taken in group.computed for d in taken.directories]
-            require_present([*directories, *(path for group in plan.groups for path in group.later)], settings)
+            require_present(
+                [*directories, *(d for group in plan.groups for merge in group.later for d in merge)], settings
+            )
             try:
                 report = launcher.launch(context.op_execution_context, plan)
                 break
@@ -124,11 +126,11 @@ def _groups(
             if int(tag_id) in computed:
                 taken.setdefault(snapshot, []).append(int(tag_id))
         later = tuple(
-            merge.path
+            found
             for merge in since
             if merge.merge_id > entry.metadata["ledger_at"]
             and merge.run_id != entry.run_id
-            and (shard in merge.shards or merge.shard_count != settings.shards)
+            and (found := merge.directories([shard], settings.shards))
         )
         snapshots = tuple((name, tuple(tag_ids)) for name, tag_ids in sorted(taken.items()))
         alike.setdefault((snapshots, later, entry.metadata["decided_at"]), []).append(shard)

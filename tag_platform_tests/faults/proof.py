@@ -144,11 +144,12 @@ def _ledger(
     """Every change that a run wrote is in a before-image that the ledger leads to, with the tags that moved."""
     images: dict[str, list[tuple[Tags, Tags]]] = {}
     for entry in merges:
-        filesystem, path = open_filesystem(entry.path, ground.settings)
-        table = ds.dataset(path, filesystem=filesystem, format="parquet").to_table(["user_id", "entered", "left"])
-        for row in table.to_pylist():
-            moved = frozenset(row["entered"] or ()), frozenset(row["left"] or ())
-            images.setdefault(row["user_id"], []).append(moved)
+        for directory in entry.directories(entry.shards, entry.shard_count):
+            filesystem, path = open_filesystem(directory, ground.settings)
+            table = ds.dataset(path, filesystem=filesystem, format="parquet").to_table(["user_id", "entered", "left"])
+            for row in table.to_pylist():
+                moved = frozenset(row["entered"] or ()), frozenset(row["left"] or ())
+                images.setdefault(row["user_id"], []).append(moved)
     for entry in merges:
         if entry.run_id in well_ended and entry.finished is None:
             found.ledger.append(f"the merge {snapshot_id(entry.path)} of a run that ended well is not closed")
