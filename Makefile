@@ -44,9 +44,6 @@ demo: setup ## Start storage, make up users, compute every tag, show what was wr
 	@$(BIN)/tag-platform init
 	@$(BIN)/tag-platform sample-data --if-empty --users $(USERS)
 	@$(BIN)/tag-platform run
-	@echo
-	@echo "Next:  make up      starts the UI, its address is printed"
-	@echo "       make down    stops everything; the data stay"
 
 lint: setup
 	$(BIN)/ruff check .
