@@ -16,7 +16,7 @@ def refused(rule: Any, **more: Any) -> list[tuple[str, str]]:
     return [(one.path, one.message) for one in error.value.errors]
 
 
-def leaf(field: str = "age", operator: str = ">", **more: Any) -> dict[str, Any]:
+def leaf(field: Any = "age", operator: Any = ">", **more: Any) -> dict[str, Any]:
     return {"field": field, "operator": operator, **more}
 
 
@@ -51,7 +51,7 @@ LEAVES: list[tuple[dict[str, Any], str, str]] = [
     (leaf("a.b.c.age", value=1), f"{C}.field", "allowed are column, table.column and database.table.column"),
     (leaf("info.", value=1), f"{C}.field", "allowed are column, table.column"),
     (leaf("", value=1), f"{C}.field", "the name of a field is allowed"),
-    (leaf(5, value=1), f"{C}.field", "found 5; the name of a field is allowed"),  # type: ignore[arg-type]
+    (leaf(5, value=1), f"{C}.field", "found 5; the name of a field is allowed"),
     (leaf(value=1, table="infos"), f"{C}.table", 'unknown table "infos"; near it is info'),
     (leaf(value=1, table=None), f"{C}.table", "found null; the name of a table is allowed"),
     (leaf("info.age", value=1, table="money"), f"{C}.table", '"money" is not the table that "info.age" names'),

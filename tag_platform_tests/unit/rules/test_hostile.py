@@ -123,7 +123,8 @@ def test_data_that_never_was_json() -> None:
     """Python data is looked at like JSON: no key that is no string, no number that is none, no circle."""
     circle: dict[str, Any] = {"logic": "AND"}
     circle["conditions"] = [circle]
-    for source in (circle, {1: 2}, {"logic": "AND", "conditions": [float("nan")]}, {"logic": {1, 2}}):
+    sources: list[Any] = [circle, {1: 2}, {"logic": "AND", "conditions": [float("nan")]}, {"logic": {1, 2}}]
+    for source in sources:
         with pytest.raises(InvalidRule):
             parse_rule(source, SCHEMA)
 
@@ -133,7 +134,9 @@ def test_values_are_never_in_the_sql_text(dialect: Dialect) -> None:
     """Rules that differ in their values alone give the same SQL text: values travel as parameters."""
 
     def text(value: str) -> str:
-        leaves = [{"field": "name", "operator": o, "value": value} for o in ("=", "contains", "matches", "<")]
+        leaves: list[Any] = [
+            {"field": "name", "operator": o, "value": value} for o in ("=", "contains", "matches", "<")
+        ]
         leaves += [{"field": "name", "operator": "in", "value": [value]}]
         leaves += [{"field": "labels", "operator": "contains_any", "value": [value]}]
         parsed = parse_rule({"logic": "AND", "conditions": leaves}, SCHEMA)

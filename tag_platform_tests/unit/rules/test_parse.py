@@ -42,7 +42,7 @@ def only(**leaf: Any) -> Leaf:
     return found
 
 
-SAME = [  # the same rule in every shape
+SAME: list[dict[str, Any]] = [  # the same rule in every shape
     {"logic": "AND", "conditions": [AGE, NAME]},
     {"logic": "and", "conditions": [{"logic": "And", "conditions": [AGE, NAME]}]},
     {"logic": "AND", "conditions": [{"condition": {"logic": "AND", "fields": [AGE, NAME]}}]},
