@@ -82,3 +82,14 @@ def test_what_cannot_be_done(
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert user_tags(people) == before
+
+
+@pytest.mark.usefixtures("settings")
+def test_tables_of_an_older_version() -> None:
+    """Before `init`, or after an upgrade without it, the answer is what to do, and `init` then does it."""
+    before = types("tag-platform", "run")
+    assert before.returncode == 1
+    assert "`tag-platform init` brings them up to date" in before.stderr
+    assert "Traceback" not in before.stderr
+    assert types("tag-platform", "init").returncode == 0
+    assert types("tag-platform", "tags", "list").returncode == 0
