@@ -1,8 +1,8 @@
 """Compares `user_tags` with what the lake says, shard by shard and tag by tag, by digests: no row leaves the database.
 
 A digest of a tag in a shard is the number of its users, the XOR of 60 bits of the SHA-256 of each user id, and the sum
-of their CRC32. It does not depend on the order of rows, and MySQL, MariaDB and every engine compute the same (MySQL 9 has
-no MD5 any more).
+of their CRC32. It does not depend on the order of rows, and MySQL, MariaDB and every engine compute the same (there is
+no MD5 in MySQL 9).
 """
 
 from __future__ import annotations
