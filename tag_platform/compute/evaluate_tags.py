@@ -35,15 +35,11 @@ def evaluate_tags(plan: EvaluateTags, spark: SparkSession) -> TagsReport:
     """
     started = time.monotonic()
     rules = parse_plan_rules(plan)
-    users = _join(plan, spark, rules)
-    hits = [F.when(rule_column(plan, rule), F.lit(tag_id)) for tag_id, rule in sorted(rules.items())]
-    # One `when` per tag in ascending order: what is not NULL is the sorted list of the user's tags.
-    tag_ids = F.filter(F.array(*hits), lambda tag_id: tag_id.isNotNull())
-    tagged = users.select("user_id", tag_ids.alias("tag_ids")).where(F.size("tag_ids") > 0)
+    tagged = tagged_users(plan, spark, rules)
     write_by_shard(tagged.withColumn("shard", shard_name(F.col("user_id"), plan.shard_count)), plan.output)
     written = time.monotonic()
     rows, hits_by_tag = _count(plan, spark)
-    users_by_shard = _count_users(plan, spark)
+    users_by_shard = count_users(plan, spark)
     return TagsReport(
         path=plan.output,
         users=users_by_shard,
@@ -51,6 +47,15 @@ def evaluate_tags(plan: EvaluateTags, spark: SparkSession) -> TagsReport:
         hits={tag_id: hits_by_tag.get(tag_id, {}) for tag_id in sorted(rules)},
         seconds={"evaluate": written - started, "count": time.monotonic() - written},
     )
+
+
+def tagged_users(plan: EvaluateTags, spark: SparkSession, rules: dict[int, Rule]) -> DataFrame:
+    """`(user_id string, tag_ids array<int> ascending)` of every user for whom one of the rules is TRUE."""
+    users = _join(plan, spark, rules)
+    hits = [F.when(rule_column(plan, rule), F.lit(tag_id)) for tag_id, rule in sorted(rules.items())]
+    # One `when` per tag in ascending order: what is not NULL is the sorted list of the user's tags.
+    tag_ids = F.filter(F.array(*hits), lambda tag_id: tag_id.isNotNull())
+    return users.select("user_id", tag_ids.alias("tag_ids")).where(F.size("tag_ids") > 0)
 
 
 def parse_plan_rules(plan: EvaluateTags) -> dict[int, Rule]:
@@ -115,7 +120,7 @@ def _count(plan: EvaluateTags, spark: SparkSession) -> tuple[dict[int, int], dic
     return rows, hits
 
 
-def _count_users(plan: EvaluateTags, spark: SparkSession) -> dict[int, int]:
+def count_users(plan: EvaluateTags, spark: SparkSession) -> dict[int, int]:
     """Users in any source table, per shard: what coverage is measured against."""
 
     def ids(snapshot: Snapshot) -> DataFrame:
