@@ -1,8 +1,8 @@
 """Many back ends at once: `python -m infra.benchmarks.load` sends 200 triggers in a minute from 20 clients to a running
 deployment, follows every task to its end, and checks that none was lost or doubled and how many ran at the same time.
 
-Each trigger is for one tag of a few users, has an `Idempotency-Key`, and every fifth is sent twice, as by a back end that
-lost the answer. Prints percentiles of `trigger` and `status` in seconds; exit code 1 where a promise was broken.
+Each trigger is for one tag of a few users and has an `Idempotency-Key`; every fifth is sent twice, as by a back end
+that lost the answer. Prints percentiles of `trigger` and `status` in seconds; exit code 1 where a promise was broken.
 Loopback only, and at most 1,000 triggers.
 """
 

@@ -27,7 +27,7 @@ def create_app(settings: Settings, dagster: DagsterClient | None = None, limit: 
         title="tag_platform",
         version=__version__,
         summary="Trigger tag computations and follow them.",
-        openapi_tags=[],
+        generate_unique_id_function=lambda route: route.name,  # a generated client's functions have these names
     )
     app.state.settings = settings
     app.state.dagster = dagster or DagsterClient(f"http://{settings.ui_host}:{settings.ui_port}")

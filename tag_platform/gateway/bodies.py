@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
@@ -17,7 +18,16 @@ RULE_EXAMPLE = {
     "logic": "AND",
     "conditions": [{"field": "total_asset_value", "operator": ">=", "value": 100000, "type": "number"}],
 }
-Word = Literal["submitted", "running", "completed", "failed", "canceled"]
+
+
+class Word(StrEnum):
+    """Where a task stands. A schema of its own, so that generated clients have one type for it."""
+
+    submitted = "submitted"
+    running = "running"
+    completed = "completed"
+    failed = "failed"
+    canceled = "canceled"
 
 
 class Trigger(BaseModel):

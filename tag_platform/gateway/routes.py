@@ -37,7 +37,7 @@ Key = Annotated[
 
 
 @router.post("/tags/trigger", status_code=202, dependencies=[Depends(needs("trigger"))])
-def trigger(
+def trigger_tags(
     body: bodies.Trigger, request: Request, dagster: Dagster, settings: Configured, idempotency_key: Key = None
 ) -> bodies.Triggered:
     """Puts a task into the queue and answers with its id at once. Nothing is started where anything is refused."""
@@ -80,7 +80,7 @@ def trigger(
 
 
 @router.get("/tasks/{task_id}/status", dependencies=[Depends(needs("read"))], response_model_exclude_none=True)
-def status(task_id: TaskId, dagster: Dagster) -> bodies.TaskStatus:
+def task_status(task_id: TaskId, dagster: Dagster) -> bodies.TaskStatus:
     """Where the task stands: progress while it runs, totals per tag and of rows at the end."""
     run = _run(task_id, dagster)
     waiting = tasks.STATUS[run["status"]] == "submitted"
@@ -114,7 +114,7 @@ def list_tasks(
 
 
 @router.post("/tasks/{task_id}/cancel", status_code=202, dependencies=[Depends(needs("trigger"))])
-def cancel(task_id: TaskId, dagster: Dagster) -> bodies.Canceled:
+def cancel_task(task_id: TaskId, dagster: Dagster) -> bodies.Canceled:
     """Takes the task out of the queue, or asks it to stop where it is running. What it wrote stays."""
     word = tasks.STATUS[_run(task_id, dagster)["status"]]
     if word == "canceled":
@@ -132,7 +132,7 @@ def cancel(task_id: TaskId, dagster: Dagster) -> bodies.Canceled:
 
 
 @router.get("/tags/available", dependencies=[Depends(needs("read"))])
-def available(settings: Configured) -> bodies.AvailableTags:
+def available_tags(settings: Configured) -> bodies.AvailableTags:
     """The active tags of the catalog."""
     found = [
         bodies.AvailableTag(

@@ -93,12 +93,12 @@ class Deployment:
                 running.wait()
 
     @contextmanager
-    def gateway(self, **variables: str) -> Iterator[None]:
-        with self.process("gateway", str(BIN / "python"), "-m", "tag_platform.gateway", **variables):
+    def gateway(self, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+        with self.process("gateway", str(BIN / "python"), "-m", "tag_platform.gateway", **variables) as running:
             until(
                 lambda: httpx.get(f"{self.api}/health").status_code == 200, "the gateway", self.folder / "gateway.log"
             )
-            yield
+            yield running
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import pytest
 
 from tag_platform.mysql import transaction
 from tag_platform.settings import CHECKOUT
-from tag_platform_tests.e2e.gateway_deployment import Deployment, finished, runs_of, trigger
+from tag_platform_tests.e2e.gateway_deployment import Deployment, finished, runs_of, trigger, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -55,6 +55,33 @@ def test_one_key_is_one_run_under_fifty_retries_and_a_restart(deployed: Deployme
         assert finished(api, asked[0])["status"] == "completed"
     assert len(set(asked)) == 1
     assert set(runs_of(deployed)) - before == {asked[0]}
+
+
+def test_one_key_is_one_run_when_the_gateway_is_killed_among_the_retries(deployed: Deployment) -> None:
+    """Nothing that a process remembers may be needed: the first gateway is killed with the requests under way."""
+    before = set(runs_of(deployed))
+
+    def ask(_: int) -> str | None:
+        try:
+            headers = {"Idempotency-Key": "killed"}
+            answer = httpx.post(f"{deployed.api}/api/v1/tags/trigger", json={"tag_ids": [3]}, headers=headers)
+            return str(answer.json()["task_id"]) if answer.status_code == 202 else None
+        except httpx.HTTPError:
+            return None
+
+    with ThreadPoolExecutor(50) as pool:
+        with deployed.gateway() as process:
+            first = [pool.submit(ask, number) for number in range(50)]
+            until(lambda: bool(set(runs_of(deployed)) - before), "the first launch")
+            process.kill()
+        answered = {future.result() for future in first} - {None}
+        with deployed.gateway(), httpx.Client(base_url=deployed.api, timeout=60) as api:
+            # Where the launch was not noted, its run is found by its tag.
+            until(lambda: None not in set(pool.map(ask, range(50))), "an answer to every retry")
+            [task_id] = set(pool.map(ask, range(50)))
+            assert finished(api, str(task_id))["status"] == "completed"
+    assert answered <= {task_id}
+    assert set(runs_of(deployed)) - before == {task_id}
 
 
 def test_a_gateway_that_died_after_launching_starts_nothing_twice(deployed: Deployment, api: httpx.Client) -> None:
@@ -117,35 +144,54 @@ def test_ids_of_nothing_are_404(api: httpx.Client) -> None:
     assert api.get("/api/v1/tasks", params={"cursor": "nothing"}).status_code == 422
 
 
-def test_the_examples_of_the_docs_run(deployed: Deployment, api: httpx.Client) -> None:
+@pytest.mark.parametrize("page", ["api.md", "api.zh-CN.md"])
+def test_the_examples_of_the_docs_run(deployed: Deployment, api: httpx.Client, page: str) -> None:
     """What a reader copies works as it stands, but for the addresses."""
-    for page in ("api.md", "api.zh-CN.md"):
-        text = (CHECKOUT / "docs" / page).read_text(encoding="utf-8").replace("http://127.0.0.1:5000", deployed.api)
-        python, shell = (re.findall(rf"```{kind}\n(.*?)```", text, re.S) for kind in ("python", "bash"))
-        ran = subprocess.run([sys.executable, "-c", python[0]], capture_output=True, text=True, timeout=120)
-        assert "'status': 'completed'" in ran.stdout, ran.stderr
-        answer = json.loads(subprocess.run(["bash", "-c", shell[0]], capture_output=True, text=True, timeout=60).stdout)
-        assert finished(api, answer["task_id"])["status"] == "completed"
+    text = (CHECKOUT / "docs" / page).read_text(encoding="utf-8")
+    text = text.replace("http://127.0.0.1:5000", deployed.api).replace(
+        "http://127.0.0.1:3000/graphql", deployed.graphql
+    )
+    text = text.replace("http://127.0.0.1:3000", deployed.graphql.removesuffix("/graphql"))
+    ends = []
+    for kind, example in re.findall(r"```(bash|python)\n(.*?)```", text, re.S):
+        command = ("bash", "-ec", example) if kind == "bash" else (sys.executable, "-c", example)
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=180)
+        assert ran.returncode == 0, ran.stderr
+        if kind == "bash":
+            answer = json.loads(ran.stdout)
+            assert answer.get("success", "data" in answer and "errors" not in answer), answer
+            if "task_id" in answer:
+                ends.append(finished(api, answer["task_id"])["status"])
+        else:
+            ends.append(ran.stdout)
+    assert ends[0] == "completed"
+    assert "'status': 'completed'" in ends[1]
+    assert ends[2:] == ["SUCCESS\n"]
 
 
 def test_the_graphql_of_the_docs_runs(deployed: Deployment, api: httpx.Client) -> None:
-    """Each documented mutation and query, against the real webserver."""
+    """Each documented mutation and query, against the real webserver and daemon."""
     text = (CHECKOUT / "docs" / "api.md").read_text(encoding="utf-8")
-    some_tags, some_users, state, cancel, runs = re.findall(r"```graphql\n(.*?)```", text, re.S)
+    every_tag, some_tags, some_users, state, cancel, runs = re.findall(r"```graphql\n(.*?)```", text, re.S)
 
     def ask(document: str, **variables: str) -> dict[str, Any]:
         body = httpx.post(deployed.graphql, json={"query": document, "variables": variables}, timeout=60).json()
         assert "errors" not in body, body
         return dict(next(iter(body["data"].values())))
 
-    started = [ask(document) for document in (some_tags, some_users)]
-    assert [answer["__typename"] for answer in started] == ["LaunchRunSuccess"] * 2
+    started = [ask(document) for document in (every_tag, some_tags, some_users)]
+    assert [answer["__typename"] for answer in started] == ["LaunchRunSuccess"] * 3
     run_ids = [answer["run"]["runId"] for answer in started]
     # A task that was started by GraphQL is the gateway's as well.
-    assert [finished(api, run_id)["tag_ids"] for run_id in run_ids] == [[1], [1]]
-    assert [ask(state, runId=run_id)["status"] for run_id in run_ids] == ["SUCCESS"] * 2
+    tasks = [finished(api, run_id) for run_id in run_ids]
+    assert [task["tag_ids"] for task in tasks] == [[], [1], [1]]
+    assert [sorted(task["result"]["tags"], key=int) for task in tasks] == [list("12345678"), ["1"], ["1"]]
+    assert [ask(state, runId=run_id)["status"] for run_id in run_ids] == ["SUCCESS"] * 3
     assert ask(cancel, runId=run_ids[0])["__typename"] == "TerminateRunFailure"
-    assert set(run_ids) <= {run["runId"] for run in ask(runs)["results"]}
+    waiting = [ask(some_tags)["run"]["runId"] for _ in range(5)][-1]
+    assert ask(cancel, runId=waiting)["__typename"] == "TerminateRunSuccess"
+    assert ask(state, runId=waiting)["status"] in ("CANCELED", "CANCELING")
+    assert {*run_ids, waiting} <= {run["runId"] for run in ask(runs)["results"]}
 
 
 def test_schemathesis_finds_nothing(deployed: Deployment, tmp_path: Path) -> None:
