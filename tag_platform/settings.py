@@ -180,6 +180,7 @@ class Settings(BaseSettings):
             "TAG_PLATFORM_DAGSTER_STATE": str(self.home / "dagster"),
             "TAG_PLATFORM_DAGSTER_URL": self.dagster_mysql_url,
             "TAG_PLATFORM_CODE_SERVER_PORT": str(self.code_server_port),
+            "DAGSTER_EVENT_BATCH_SIZE": "1000",  # events that are stored together: see tag_platform.dagster_storage
         }
 
     @classmethod

@@ -67,6 +67,7 @@ def _server_command(settings: Settings) -> list[str]:
         "--innodb-flush-log-at-trx-commit=2",
         "--skip-log-bin",
         "--local-infile=1",
+        "--innodb-autoinc-lock-mode=2",  # MySQL's default: parallel loads do not wait for each other
         "--loose-mysqlx=OFF",
         "--log-warnings=1" if _is_mariadb() else "--log-error-verbosity=2",
     ]

@@ -73,3 +73,10 @@ def main() -> None:
     except TagPlatformError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
+    except Exception as error:
+        # Only where a command has used the database is its driver there: `--help` answers without it.
+        driver = sys.modules.get("pymysql")
+        if driver is None or not isinstance(error, driver.err.Error):
+            raise
+        click.echo(f"Error: the database refused: {error.args[-1] if error.args else error}", err=True)
+        sys.exit(1)

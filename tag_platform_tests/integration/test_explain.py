@@ -35,7 +35,8 @@ def people(module_settings: Settings) -> Settings:
     return module_settings
 
 
-def test_what_support_reads(people: Settings) -> None:
+@pytest.mark.usefixtures("people")
+def test_what_support_reads() -> None:
     """The text names verdict, tree, the user's values and what is missing; exit 0."""
     done = CliRunner().invoke(cli, ["explain", "u08", "--as-of", TODAY.isoformat()])
     assert done.exit_code == 0, done.output
@@ -64,7 +65,8 @@ def test_missing_row_and_text_that_is_no_number(people: Settings) -> None:
     assert risk["tree"]["members"][0]["values"] == {"user_basic_info.risk_score": "x"}
 
 
-def test_json_for_scripts(people: Settings) -> None:
+@pytest.mark.usefixtures("people")
+def test_json_for_scripts() -> None:
     """`--json` holds the chosen tags alone, with the tree."""
     done = CliRunner().invoke(cli, ["explain", "u03", "--tag", "5", "--json"])
     answer = json.loads(done.output)

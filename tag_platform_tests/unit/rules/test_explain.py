@@ -1,4 +1,4 @@
-"""Explanations: the truth they tell is the evaluation's, and what is missing is said so that a person can pass it on."""
+"""Explanations: the truth they tell is the evaluation's, and what is missing is said for a person to pass on."""
 
 from __future__ import annotations
 
