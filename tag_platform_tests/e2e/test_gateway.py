@@ -94,21 +94,22 @@ def test_a_gateway_that_died_after_launching_starts_nothing_twice(deployed: Depl
     assert finished(api, task_id)["status"] == "completed"
 
 
-def test_unknown_and_retired_tags_start_nothing(deployed: Deployment, api: httpx.Client) -> None:
-    """A task that can only fail is refused at once, with the ids that are wrong."""
+def test_tags_that_no_run_computes_start_nothing(deployed: Deployment, api: httpx.Client) -> None:
+    """A task that can only fail is refused at once, with the ids that are wrong: unknown, retired, or given by people."""
     before = runs_of(deployed)
     with transaction(deployed.database) as cursor:
         cursor.execute("UPDATE tag_definition SET is_active = FALSE WHERE tag_id = 8")
+        cursor.execute("UPDATE tag_definition SET is_manual = TRUE WHERE tag_id = 7")
     try:
-        answer = api.post("/api/v1/tags/trigger", json={"tag_ids": [1, 8, 999]})
+        answer = api.post("/api/v1/tags/trigger", json={"tag_ids": [1, 7, 8, 999]})
         available = [tag["tag_id"] for tag in api.get("/api/v1/tags/available").json()["tags"]]
     finally:
         with transaction(deployed.database) as cursor:
-            cursor.execute("UPDATE tag_definition SET is_active = TRUE WHERE tag_id = 8")
+            cursor.execute("UPDATE tag_definition SET is_active = TRUE, is_manual = FALSE WHERE tag_id IN (7, 8)")
     assert answer.status_code == 422
     wrong = {detail["tag_id"]: detail["message"] for detail in answer.json()["error"]["details"]}
-    assert wrong == {8: "retired", 999: "unknown"}
-    assert available == [1, 2, 3, 4, 5, 6, 7]
+    assert wrong == {7: "manual", 8: "retired", 999: "unknown"}
+    assert available == [1, 2, 3, 4, 5, 6]
     assert runs_of(deployed) == before
 
 
