@@ -54,7 +54,7 @@ lint: setup
 
 # Tests start a database and an object store of their own, on free ports and in a temporary folder.
 test: packages-test lint spark35 ## Lint, types, and all tests
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 up: setup ## Start the local deployment and print its addresses
 	@$(BIN)/tag-platform init

@@ -47,6 +47,15 @@ def _clean_environment() -> Iterator[None]:
         yield
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What one worker runs: a file's tests, since they share its fixtures, and all tests of the one Dagster deployment
+    that is expensive to start."""
+    for item in items:
+        shared = "running" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("dagster" if shared else str(item.path)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_ports(worker_id: str) -> Iterator[None]:
     """Test files run side by side: each worker looks for free ports in a part of the range that no other one has."""

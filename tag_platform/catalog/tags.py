@@ -74,25 +74,31 @@ def load_catalog(database: Database) -> Catalog:
     """Reads definitions and active rules in one snapshot of the database. Raises `TagPlatformError` where the database
     cannot be reached; what is wrong inside a rule is left to the rule's own tag."""
 
-    def read() -> tuple[list[Any], list[Any]]:
+    def read() -> Catalog:
         with transaction(database) as cursor:
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
-            cursor.execute(
-                "SELECT tag_id, tag_name, tag_category, COALESCE(description, ''), COALESCE(is_active, TRUE),"
-                " is_manual"
-                " FROM tag_definition ORDER BY tag_id"
-            )
-            definitions = list(cursor.fetchall())
-            cursor.execute(
-                "SELECT tag_id, CAST(rule_conditions AS CHAR) FROM tag_rules"
-                " WHERE COALESCE(is_active, TRUE) ORDER BY tag_id, rule_id"
-            )
-            return definitions, list(cursor.fetchall())
+            return read_catalog(cursor)
 
-    definitions, rules = retrying(read, "reading the tag catalog", attempts=3)
+    catalog = retrying(read, "reading the tag catalog", attempts=3)
+    log.debug("tag catalog: %d active of %d tags", len(catalog.active), len(catalog.tags))
+    return catalog
+
+
+def read_catalog(cursor: Any, lock: bool = False) -> Catalog:
+    """Reads the catalog in the caller's transaction; with `lock` nobody else changes it until that ends."""
+    locking = " FOR UPDATE" if lock else ""
+    cursor.execute(
+        "SELECT tag_id, tag_name, tag_category, COALESCE(description, ''), COALESCE(is_active, TRUE),"  # noqa: S608
+        f" is_manual FROM tag_definition ORDER BY tag_id{locking}"
+    )
+    definitions = list(cursor.fetchall())
+    cursor.execute(
+        "SELECT tag_id, CAST(rule_conditions AS CHAR) FROM tag_rules"  # noqa: S608
+        f" WHERE COALESCE(is_active, TRUE) ORDER BY tag_id, rule_id{locking}"
+    )
     rules_of: dict[int, list[str]] = {}
-    for tag_id, text in rules:
+    for tag_id, text in cursor.fetchall():
         rules_of.setdefault(tag_id, []).append(text)
     tags = (
         Tag(
@@ -106,6 +112,4 @@ def load_catalog(database: Database) -> Catalog:
         )
         for tag_id, name, category, description, is_active, is_manual in definitions
     )
-    catalog = Catalog(tags=tuple(tags))
-    log.debug("tag catalog: %d active of %d tags", len(catalog.active), len(catalog.tags))
-    return catalog
+    return Catalog(tags=tuple(tags))

@@ -41,11 +41,14 @@ class ShardSource(_Plan):
 
 
 class TagRule(_Plan):
-    """One tag to evaluate; `rule` is the JSON of its rule, `version` the digest of what it means."""
+    """One tag to evaluate; `rule` is the JSON of its rule, `version` the digest of what it means. `tag_class` is its
+    Python class, `package.module:ClassName`, with the digest of its source; only a class that takes part is named."""
 
     tag_id: int
     rule: Any
     version: str
+    tag_class: str | None = None
+    class_digest: str | None = None
 
 
 class EvaluateTags(_Plan):

@@ -40,9 +40,9 @@ class Preview(BaseModel):
 
 
 def preview(plan: EvaluateTags, spark: SparkSession) -> Preview:
-    from tag_platform.compute.evaluate_tags import count_users, parse_plan_rules, tagged_users
+    from tag_platform.compute.evaluate_tags import count_users, tagged_users
 
-    tagged = tagged_users(plan, spark, parse_plan_rules(plan)).select("user_id")
+    tagged = tagged_users(plan, spark).select("user_id")
     first = tagged.orderBy("user_id").limit(EXAMPLES).collect()
     return Preview(
         users=sum(count_users(plan, spark).values()),

@@ -120,14 +120,28 @@ def deployment(folder: Path) -> Iterator[Deployment]:
         until(lambda: _answers(made.ports["code"]), "the code server", folder / "code.log")
         web = ("-h", "127.0.0.1", "-p", str(made.ports["ui"]), *workspace)
         stack.enter_context(made.process("web", str(BIN / "dagster-webserver"), *web))
-        stack.enter_context(made.process("daemon", str(BIN / "dagster-daemon"), "run", *workspace))
         loaded = {"query": "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"}
 
         def is_loaded() -> bool:
             return bool(httpx.post(made.graphql, json=loaded).json()["data"]["repositoriesOrError"]["nodes"])
 
         until(is_loaded, "the webserver", folder / "web.log")
+        _stop_sensors(made)
+        stack.enter_context(made.process("daemon", str(BIN / "dagster-daemon"), "run", *workspace))
         yield made
+
+
+def _stop_sensors(made: Deployment) -> None:
+    """No run but those that a test asks for: tests count them."""
+    of = '(repositorySelector: {repositoryLocationName: "tag_platform", repositoryName: "__repository__"})'
+    query = f"{{ sensorsOrError{of} {{ ... on Sensors {{ results {{ id }} }} }} }}"
+    stop = "mutation ($id: String) { stopSensor(id: $id) { __typename } }"
+
+    def ask(document: str, **variables: str) -> Any:
+        return httpx.post(made.graphql, json={"query": document, "variables": variables}).json()["data"]
+
+    for found in ask(query)["sensorsOrError"]["results"]:
+        assert ask(stop, id=found["id"])["stopSensor"]["__typename"] == "StopSensorMutationResult"
 
 
 @contextmanager
@@ -139,7 +153,13 @@ def _database(made: Deployment) -> Iterator[None]:
     who = ("--user=root",) if os.geteuid() == 0 else ()
     options = ("--no-defaults", *who, f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db")
     subprocess.run((install, *options), check=True, capture_output=True)
-    at = (f"--port={made.ports['mysql']}", "--bind-address=127.0.0.1", f"--socket={data}/s.sock")
+    (made.folder / "mysql-tmp").mkdir()  # a server that starts removes temporary tables, those of others included
+    at = (
+        f"--tmpdir={made.folder / 'mysql-tmp'}",
+        f"--port={made.ports['mysql']}",
+        "--bind-address=127.0.0.1",
+        f"--socket={data}/s.sock",
+    )
     with made.process("mysql", server, "--no-defaults", *who, f"--datadir={data}", *at):
         until(lambda: _answers(made.ports["mysql"]), "the database", made.folder / "mysql.log")
         connection = pymysql.connect(unix_socket=f"{data}/s.sock", user="root", autocommit=True)

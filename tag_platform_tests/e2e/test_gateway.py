@@ -95,7 +95,7 @@ def test_a_gateway_that_died_after_launching_starts_nothing_twice(deployed: Depl
 
 
 def test_tags_that_no_run_computes_start_nothing(deployed: Deployment, api: httpx.Client) -> None:
-    """A task that can only fail is refused at once, with the ids that are wrong: unknown, retired, or given by people."""
+    """A task that can only fail is refused at once, with the ids that are wrong: unknown, retired, given by people."""
     before = runs_of(deployed)
     with transaction(deployed.database) as cursor:
         cursor.execute("UPDATE tag_definition SET is_active = FALSE WHERE tag_id = 8")

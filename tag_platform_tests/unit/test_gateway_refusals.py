@@ -167,7 +167,7 @@ def test_the_role_that_each_route_needs(method: str, path: str, role: str) -> No
 
 @pytest.mark.parametrize(
     ("user", "shown"),
-    [("user_000123", "us*******23"), ("abcd", "a**d"), ("abc", "***"), ("张三李四", "张**四"), ("", "*")],
+    [("user_000123", "us***23"), ("abcd", "a***d"), ("abc", "***"), ("张三李四", "张***四")],
 )
 def test_masked_ids_do_not_name_the_user(user: str, shown: str) -> None:
     """Examples of a preview end up in tickets."""
