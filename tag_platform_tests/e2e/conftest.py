@@ -1,5 +1,5 @@
-"""The two deployments of end-to-end tests, since starting their processes takes longer than most tests: one of Dagster's
-side (tags that follow MySQL, the queue, the pages), and one whose sensors are off, for the gateway."""
+"""The two deployments of end-to-end tests, since starting their processes takes longer than most tests: one for
+Dagster's side (tags that follow MySQL, the queue, the pages), and one for the gateway, whose sensors are off."""
 
 from __future__ import annotations
 
