@@ -60,7 +60,9 @@ def test_a_preview_refuses_what_the_catalog_would_refuse(computed: dict[str, Any
     leaves = [{"field": "nothing", "operator": ">=", "value": 1}, {"field": "age", "operator": "~"}]
     wrong = {"logic": "AND", "conditions": leaves}
     refused = {
-        "$.rule.conditions[0].value": api.post("/api/v1/rules/preview", content=twice),
+        "$.rule.conditions[0].value": api.post(
+            "/api/v1/rules/preview", content=twice, headers={"Content-Type": "application/json"}
+        ),
         "$.rule.conditions[0].field": api.post("/api/v1/rules/preview", json={"rule": wrong}),
         "$.rule.conditions[1].operator": api.post("/api/v1/rules/preview", json={"rule": wrong}),
         "$.as_of": api.post("/api/v1/rules/preview", json={"rule": RICH, "as_of": "2026-02-30"}),
