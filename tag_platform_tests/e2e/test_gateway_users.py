@@ -9,6 +9,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tag_platform.mysql import transaction
 from tag_platform_tests.e2e.gateway_deployment import Deployment, finished, trigger
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -81,14 +82,16 @@ def test_a_preview_that_needs_too_much_ends_alone(computed: dict[str, Any], limi
     assert limited.get("/health").status_code == 200
 
 
-def test_the_reasons_of_a_user(computed: dict[str, Any], api: httpx.Client) -> None:  # noqa: ARG001
+def test_the_reasons_of_a_user(computed: dict[str, Any], deployed: Deployment, api: httpx.Client) -> None:  # noqa: ARG001
     """Support sees why, with the user's own values; nobody is told apart from somebody without tags."""
     rich = api.get("/api/v1/users/u150/tags", params={"explain": 1, "tag_id": 1}).json()
     [reason] = rich["reasons"]
     assert (reason["tag_id"], reason["truth"], reason["error"]) == (1, "TRUE", None)
     assert reason["tree"]["members"][0]["values"] == {"user_asset_summary.total_asset_value": 150000.0}
+    with transaction(deployed.database) as cursor:
+        cursor.execute("DELETE FROM user_tags WHERE user_id = 'u0'")
     poor = api.get("/api/v1/users/u0/tags", params={"explain": 1, "tag_id": 1}).json()
-    assert (poor["tag_ids"], poor["reasons"][0]["truth"]) == ([], "FALSE")
+    assert (poor["tag_ids"], poor["created_time"], poor["reasons"][0]["truth"]) == ([], None, "FALSE")
     assert poor["reasons"][0]["missing"]
     every = api.get("/api/v1/users/u150/tags", params={"explain": 1}).json()["reasons"]
     assert [reason["tag_id"] for reason in every] == [1, 2, 3, 4, 5, 6, 7, 8]
