@@ -51,7 +51,8 @@ def explain_user(
     snapshots = _latest(list(sources), shard_of(user_id, settings.shards), settings)
     schema = stored_schema(sources, {table: entry.metadata["stored_columns"] for table, entry in snapshots.items()})
     rulebook = parse_catalog(catalog, schema)
-    rules = {tag_id: rulebook.rules[tag_id] for tag_id in chosen if tag_id in rulebook.rules}
+    alone = set(rulebook.rules) - set(rulebook.classes)
+    rules = {tag_id: rulebook.rules[tag_id] for tag_id in chosen if tag_id in alone}
     rows = _rows(user_id, rules, snapshots, settings)
     if not any(row is not None for row in rows.values()):
         raise UnknownUser(f"User {user_id} is in none of the source tables ({', '.join(sources)}).")
@@ -62,7 +63,10 @@ def explain_user(
     for tag_id in chosen:
         entry = _about(catalog, tag_id, day, snapshots)
         if tag_id not in rules:
-            found.append({**entry, "error": rulebook.broken[tag_id]})
+            reason = rulebook.broken.get(tag_id) or (
+                f"A Python class decides this tag ({rulebook.classes[tag_id].path()}); its rule alone explains nothing."
+            )
+            found.append({**entry, "error": reason})
             continue
         why = explain(rules[tag_id], user, day, settings.timezone, absent)
         found.append(

@@ -32,6 +32,13 @@ class Tag(BaseModel):
     is_active: bool = True
     is_manual: bool = False
     rules: tuple[str, ...] = ()
+    max_left_share: float | None = None
+    max_entered_share: float | None = None
+
+    @property
+    def bounds(self) -> dict[str, float | None]:
+        """The tag's own bounds of the gate (`tag_platform.compute.gate`); None stands for the setting of all tags."""
+        return {"max_left_share": self.max_left_share, "max_entered_share": self.max_entered_share}
 
     @property
     def details(self) -> dict[str, str]:
@@ -74,25 +81,31 @@ def load_catalog(database: Database) -> Catalog:
     """Reads definitions and active rules in one snapshot of the database. Raises `TagPlatformError` where the database
     cannot be reached; what is wrong inside a rule is left to the rule's own tag."""
 
-    def read() -> tuple[list[Any], list[Any]]:
+    def read() -> Catalog:
         with transaction(database) as cursor:
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
-            cursor.execute(
-                "SELECT tag_id, tag_name, tag_category, COALESCE(description, ''), COALESCE(is_active, TRUE),"
-                " is_manual"
-                " FROM tag_definition ORDER BY tag_id"
-            )
-            definitions = list(cursor.fetchall())
-            cursor.execute(
-                "SELECT tag_id, CAST(rule_conditions AS CHAR) FROM tag_rules"
-                " WHERE COALESCE(is_active, TRUE) ORDER BY tag_id, rule_id"
-            )
-            return definitions, list(cursor.fetchall())
+            return read_catalog(cursor)
 
-    definitions, rules = retrying(read, "reading the tag catalog", attempts=3)
+    catalog = retrying(read, "reading the tag catalog", attempts=3)
+    log.debug("tag catalog: %d active of %d tags", len(catalog.active), len(catalog.tags))
+    return catalog
+
+
+def read_catalog(cursor: Any, lock: bool = False) -> Catalog:
+    """Reads the catalog in the caller's transaction; with `lock` nobody else changes it until that ends."""
+    locking = " FOR UPDATE" if lock else ""
+    cursor.execute(
+        "SELECT tag_id, tag_name, tag_category, COALESCE(description, ''), COALESCE(is_active, TRUE),"  # noqa: S608
+        f" is_manual, max_left_share, max_entered_share FROM tag_definition ORDER BY tag_id{locking}"
+    )
+    definitions = list(cursor.fetchall())
+    cursor.execute(
+        "SELECT tag_id, CAST(rule_conditions AS CHAR) FROM tag_rules"  # noqa: S608
+        f" WHERE COALESCE(is_active, TRUE) ORDER BY tag_id, rule_id{locking}"
+    )
     rules_of: dict[int, list[str]] = {}
-    for tag_id, text in rules:
+    for tag_id, text in cursor.fetchall():
         rules_of.setdefault(tag_id, []).append(text)
     tags = (
         Tag(
@@ -103,9 +116,9 @@ def load_catalog(database: Database) -> Catalog:
             is_active=bool(is_active),
             is_manual=bool(is_manual),
             rules=tuple(rules_of.get(tag_id, ())),
+            max_left_share=left,
+            max_entered_share=entered,
         )
-        for tag_id, name, category, description, is_active, is_manual in definitions
+        for tag_id, name, category, description, is_active, is_manual, left, entered in definitions
     )
-    catalog = Catalog(tags=tuple(tags))
-    log.debug("tag catalog: %d active of %d tags", len(catalog.active), len(catalog.tags))
-    return catalog
+    return Catalog(tags=tuple(tags))

@@ -20,6 +20,7 @@ COMMANDS = {
     "history": "tag_platform.cli.history",
     "explain": "tag_platform.cli.explain",
     "rules": "tag_platform.cli.rules",
+    "lake": "tag_platform.cli.lake",
     "init": "tag_platform.cli.deployment",
     "sample-data": "tag_platform.cli.deployment",
     "up": "tag_platform.cli.deployment",

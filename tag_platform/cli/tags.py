@@ -1,4 +1,4 @@
-"""`tag-platform tags`: the tags as they are now."""
+"""`tag-platform tags`: the tags as they are now, as files, and new ones."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from tag_platform.catalog.sources import load_sources
 from tag_platform.catalog.tags import Tag, load_catalog
 from tag_platform.catalog.users_now import count_users
 from tag_platform.cli.overrides import exclude, overrides, pin, release
+from tag_platform.cli.tags_files import export_tags, import_tags
+from tag_platform.cli.tags_new import new_tag
 from tag_platform.mysql import Database
 from tag_platform.settings import load_settings
 
@@ -21,7 +23,7 @@ def tags() -> None:
     """Tags and their rules."""
 
 
-for _command in (pin, exclude, release, overrides):
+for _command in (new_tag, export_tags, import_tags, pin, exclude, release, overrides):
     tags.add_command(_command)
 
 
