@@ -59,6 +59,14 @@ def file_text(tag: Tag) -> str:
     return "".join(_written(content, "\n")) + "\n"
 
 
+def rule_text(text: str) -> str:
+    """A rule's JSON in the form that files have; as it is where it cannot be read."""
+    try:
+        return "".join(_written(strict_json.load(text), "\n"))
+    except InvalidRule:
+        return text
+
+
 def export_tags(catalog: Catalog, folder: Path) -> list[Path]:
     """Writes the files that say something else than the catalog, and returns their paths. A file that says the same in
     other words is left alone. Raises `BadInput` with every tag that has no file's form, before anything is written."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tag_platform.defs.partitions import RANGE_END, RANGE_START
 from tag_platform_tests.e2e.dagster_processes import Processes, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -101,7 +102,7 @@ def test_twelve_runs_three_at_once_and_one_killed(running: Processes) -> None:
     assert sum(runs[run_id]["startTime"] < runs[request]["startTime"] for run_id in queued) <= 1
     for number, run_id in enumerate(submitted[:-1]):
         if number % 3 == 0:  # no shard was named: all of them
-            assert runs[run_id]["tags"]["dagster/asset_partition_range_end"] == "001"
+            assert runs[run_id]["tags"][RANGE_END] == "001"
     marks = ", ".join(["%s"] * len(submitted))
     assert running.sql(f"SELECT COUNT(*) FROM tag_merges WHERE run_id IN ({marks})", *submitted)[0][0] >= 3
     assert merges_that_overlap(running) == []
@@ -125,6 +126,10 @@ def test_a_backfill_makes_one_run_per_shard(running: Processes) -> None:
 
     def of_backfill() -> dict[str, str]:
         runs = [run for run in running.runs() if run["tags"].get("dagster/backfill") == answer["backfillId"]]
-        return {run["tags"].get("dagster/partition", "?"): run["status"] for run in runs}
+        return {
+            run["tags"][RANGE_START]: run["status"]
+            for run in runs
+            if run["tags"][RANGE_END] == run["tags"][RANGE_START]
+        }
 
     eventually(lambda: of_backfill() == {"000": "SUCCESS", "001": "SUCCESS"}, "both shards", 240)
