@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 # The data plane's second environment: Spark 3.5, as on AWS Glue, and no Dagster.
 VENV35 := .venv-spark35
 
-.PHONY: help setup spark35 packages packages-test demo test lint up down status lock clean
+.PHONY: help setup spark35 packages packages-test demo test lint bench up down status lock clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -55,6 +55,9 @@ lint: setup
 # Tests start a database and an object store of their own, on free ports and in a temporary folder.
 test: packages-test lint spark35 ## Lint, types, and all tests
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+bench: setup ## Measure against the floor, on servers of its own; BENCH_ARGS="--users 200000 --only first-load,rerun"
+	$(BIN)/python -m infra.benchmarks $(BENCH_ARGS)
 
 up: setup ## Start the local deployment and print its addresses
 	@$(BIN)/tag-platform init
