@@ -77,4 +77,4 @@ lock: setup ## Write requirements.lock anew from pyproject.toml
 		--no-emit-index-url --no-header --universal --quiet --output-file requirements-spark35.lock
 
 clean: down ## Remove the virtual environment and all local data
-	rm -rf $(VENV) $(VENV35) .tag_platform .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV35) .nginx .tag_platform .pytest_cache .mypy_cache .ruff_cache .hypothesis
