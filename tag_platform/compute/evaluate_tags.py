@@ -20,6 +20,7 @@ from tag_platform.compute.snapshots import (
     write_by_shard,
 )
 from tag_platform.compute.tag_columns import PlannedTag, decisions, failing, planned_tags
+from tag_platform.errors import TagPlatformError
 from tag_platform.shards import shard_key
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def evaluate_tags(plan: EvaluateTags, spark: SparkSession) -> TagsReport:
         _write(plan, users, columns, path)
     written = time.monotonic()
     rows, hits_by_tag, sample = _count(plan, spark, path) if columns else (dict.fromkeys(plan.shards, 0), {}, {})
-    users_by_shard = _count_users(plan, spark)
+    users_by_shard = count_users(plan, spark)
     return TagsReport(
         path=path,
         users=users_by_shard,
@@ -67,13 +68,28 @@ def evaluate_tags(plan: EvaluateTags, spark: SparkSession) -> TagsReport:
 
 
 def _write(plan: EvaluateTags, users: DataFrame, columns: Mapping[int, Column], path: str) -> None:
-    if not columns:
-        return
+    if columns:
+        tagged = _tagged(users, columns)
+        write_by_shard(tagged.withColumn("shard", shard_name(F.col("user_id"), plan.shard_count)), path)
+
+
+def tagged_users(plan: EvaluateTags, spark: SparkSession) -> DataFrame:
+    """`(user_id string, tag_ids array<int> ascending)` of every user with one of the plan's tags, written nowhere.
+
+    Raises `TagPlatformError` where one of them cannot be computed."""
+    tags, broken = planned_tags(plan)
+    users = _join(plan, spark, tags)
+    columns, without = decisions(plan, tags, users)
+    if reasons := {**broken, **without}:
+        raise TagPlatformError("; ".join(f"tag {tag_id}: {reason}" for tag_id, reason in reasons.items()))
+    return _tagged(users, columns)
+
+
+def _tagged(users: DataFrame, columns: Mapping[int, Column]) -> DataFrame:
     hits = [F.when(column, F.lit(tag_id)) for tag_id, column in sorted(columns.items())]
     # One `when` per tag in ascending order: what is not NULL is the sorted list of the user's tags.
     tag_ids = F.filter(F.array(*hits), lambda tag_id: tag_id.isNotNull())
-    tagged = users.select("user_id", tag_ids.alias("tag_ids")).where(F.size("tag_ids") > 0)
-    write_by_shard(tagged.withColumn("shard", shard_name(F.col("user_id"), plan.shard_count)), path)
+    return users.select("user_id", tag_ids.alias("tag_ids")).where(F.size("tag_ids") > 0)
 
 
 def _join(plan: EvaluateTags, spark: SparkSession, tags: Mapping[int, PlannedTag]) -> DataFrame:
@@ -132,7 +148,7 @@ def _masked(user_id: Column) -> Column:
     return F.concat(F.left(user_id, shown), F.lit("***"), F.right(user_id, shown))
 
 
-def _count_users(plan: EvaluateTags, spark: SparkSession) -> dict[int, int]:
+def count_users(plan: EvaluateTags, spark: SparkSession) -> dict[int, int]:
     """Users in any source table, per shard: what coverage is measured against."""
 
     def ids(snapshot: Snapshot) -> DataFrame:
