@@ -9,6 +9,7 @@ from dagster import (
     AssetCheckSpec,
     AssetSelection,
     define_asset_job,
+    in_process_executor,
 )
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
@@ -17,7 +18,6 @@ from tag_platform.compute.ledger import StalePlan, merges_after, newest_merge
 from tag_platform.compute.plan import CheckShards, CheckTable, ComputedTags
 from tag_platform.compute.report import CheckReport
 from tag_platform.defs.history import MERGED_KEY, Materialized, latest, tag_key
-from tag_platform.defs.partitions import in_process_for_all_shards
 from tag_platform.defs.resources import Context, StepLauncher
 from tag_platform.lake.snapshots import present_shards, require_present, shard_directory, snapshot_id
 from tag_platform.mysql import Database
@@ -84,7 +84,7 @@ def check_table_job() -> UnresolvedAssetJobDefinition:
     return define_asset_job(
         "check_table",
         selection=AssetSelection.checks(TABLE_EQUALS_LAKE),
-        executor_def=in_process_for_all_shards,
+        executor_def=in_process_executor,
         description="Compares user_tags with the lake, shard by shard, by digests. Repair: run --reconcile.",
     )
 

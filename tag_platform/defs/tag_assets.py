@@ -90,7 +90,8 @@ def tag_assets(
         pool=pool,
     )
     def tags(context: AssetExecutionContext, launcher: StepLauncher, options: RunOptions) -> Iterator[Event]:
-        shards = selected_shards(context)
+        # A run of the check alone has no partitions: it is for all shards.
+        shards = selected_shards(context) if context.selected_asset_keys else tuple(range(settings.shards))
         as_of = options.date(context, settings)
         tag_ids = sorted(tag_id for key in context.selected_asset_keys if (tag_id := tag_id_of(key)) is not None)
         unrecorded: Mapping[int, Mapping[int, Materialized]] = {}
