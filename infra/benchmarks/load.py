@@ -29,7 +29,7 @@ from tag_platform.settings import load_settings
 
 ENDED = ("completed", "failed", "canceled")
 USERS_EACH = 3
-POLL_SECONDS = 1.0
+POLL_SECONDS = 2.0
 
 
 @dataclass

@@ -170,7 +170,7 @@ def _database(made: Deployment) -> Iterator[None]:
         yield
 
 
-def until(ready: Callable[[], bool], what: str, log: Path | None = None, seconds: float = 90) -> None:
+def until(ready: Callable[[], bool], what: str, log: Path | None = None, seconds: float = 240) -> None:
     """Waits until `ready` says so. Raises with the end of the log where it never does."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -147,29 +147,31 @@ def test_ids_of_nothing_are_404(api: httpx.Client) -> None:
     assert api.get("/api/v1/tasks", params={"cursor": "nothing"}).status_code == 422
 
 
-@pytest.mark.parametrize("page", ["api.md", "api.zh-CN.md"])
-def test_the_examples_of_the_docs_run(deployed: Deployment, api: httpx.Client, page: str) -> None:
-    """What a reader copies works as it stands, but for the addresses."""
-    text = (CHECKOUT / "docs" / page).read_text(encoding="utf-8")
-    text = text.replace("http://127.0.0.1:5000", deployed.api).replace(
-        "http://127.0.0.1:3000/graphql", deployed.graphql
-    )
-    text = text.replace("http://127.0.0.1:3000", deployed.graphql.removesuffix("/graphql"))
-    ends = []
-    for kind, example in re.findall(r"```(bash|python)\n(.*?)```", text, re.S):
-        command = ("bash", "-ec", example) if kind == "bash" else (sys.executable, "-c", example)
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=180)
-        assert ran.returncode == 0, ran.stderr
-        if kind == "bash":
-            answer = json.loads(ran.stdout)
-            assert answer.get("success", "data" in answer and "errors" not in answer), answer
-            if "task_id" in answer:
-                ends.append(finished(api, answer["task_id"])["status"])
-        else:
-            ends.append(ran.stdout)
-    assert ends[0] == "completed"
-    assert "'status': 'completed'" in ends[1]
-    assert ends[2:] == ["SUCCESS\n"]
+def test_the_examples_of_the_docs_run(deployed: Deployment, api: httpx.Client) -> None:
+    """What a reader copies works as it stands, but for the addresses. Both languages at once: most of it is waiting."""
+
+    def run(page: str) -> list[str]:
+        text = (CHECKOUT / "docs" / page).read_text(encoding="utf-8").replace("http://127.0.0.1:5000", deployed.api)
+        text = text.replace("http://127.0.0.1:3000", deployed.graphql.removesuffix("/graphql"))
+        return [_example(api, kind, example) for kind, example in re.findall(r"```(bash|python)\n(.*?)```", text, re.S)]
+
+    with ThreadPoolExecutor(2) as pool:
+        for ends in pool.map(run, ("api.md", "api.zh-CN.md")):
+            assert ends[0] == "completed"
+            assert "'status': 'completed'" in ends[1]
+            assert ends[2:] == ["", "", "", "", "SUCCESS\n"]
+
+
+def _example(api: httpx.Client, kind: str, example: str) -> str:
+    """What a Python example prints; how the task of a curl line ended, empty for one that starts none."""
+    command = ("bash", "-ec", example) if kind == "bash" else (sys.executable, "-c", example)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    if kind == "python":
+        return ran.stdout
+    answer = json.loads(ran.stdout)
+    assert answer.get("success", "data" in answer and "errors" not in answer), answer
+    return str(finished(api, answer["task_id"])["status"]) if "task_id" in answer else ""
 
 
 def test_the_graphql_of_the_docs_runs(deployed: Deployment, api: httpx.Client) -> None:
@@ -191,7 +193,7 @@ def test_the_graphql_of_the_docs_runs(deployed: Deployment, api: httpx.Client) -
     assert [sorted(task["result"]["tags"], key=int) for task in tasks] == [list("12345678"), ["1"], ["1"]]
     assert [ask(state, runId=run_id)["status"] for run_id in run_ids] == ["SUCCESS"] * 3
     assert ask(cancel, runId=run_ids[0])["__typename"] == "TerminateRunFailure"
-    waiting = [ask(some_tags)["run"]["runId"] for _ in range(5)][-1]
+    waiting = [ask(some_tags)["run"]["runId"] for _ in range(4)][-1]
     assert ask(cancel, runId=waiting)["__typename"] == "TerminateRunSuccess"
     assert ask(state, runId=waiting)["status"] in ("CANCELED", "CANCELING")
     assert {*run_ids, waiting} <= {run["runId"] for run in ask(runs)["results"]}
@@ -213,14 +215,21 @@ def test_schemathesis_finds_nothing(deployed: Deployment, tmp_path: Path) -> Non
         "--seed",
         "7",
     )
-    options += ("-H", "Authorization: Bearer t1", "--exclude-checks", "positive_data_acceptance")
+    options += (
+        "--request-timeout",
+        "90",
+        "-H",
+        "Authorization: Bearer t1",
+        "--exclude-checks",
+        "positive_data_acceptance",
+    )
     with deployed.gateway(TAG_PLATFORM_API_TOKENS="admin:t1"):
         ran = subprocess.run(
             [str(tool), "run", f"{deployed.api}/openapi.json", *options],
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
         )
     assert ran.returncode == 0, ran.stdout[-4000:]
     assert "Tested: 11" in ran.stdout
