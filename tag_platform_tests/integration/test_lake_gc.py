@@ -67,7 +67,7 @@ def test_only_what_nothing_needs_is_removed(module_settings: Settings) -> None:
 
     gc("--keep-days", "0", "--dry-run")
     assert paths(settings) == left
-    # Tags of the last merges that were computed again since, and merges of some users, are what the table was made from.
+    # A merge of some users since the last one of all: the table was made from both.
     run(settings, as_of=(TODAY + timedelta(days=1)).isoformat(), user_ids=["u01", "u02"], tag_ids=[1, 4])
     would = gc("--keep-days", "0", "--dry-run")
     done = gc("--keep-days", "0")
