@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from tag_platform.catalog.sources import load_sources
 from tag_platform.errors import BadInput, TagPlatformError
 
 if TYPE_CHECKING:
@@ -76,9 +77,12 @@ def spark_config(settings: Settings, remote: str | None = None) -> dict[str, str
     name = engine_name(settings)
     if name == "sail":
         return {**config, "spark.remote": str(remote)}
+    config["spark.sql.adaptive.enabled"] = "true"
     if name == "connect":
         return {**config, "spark.remote": str(settings.spark_remote)}
-    config |= {"spark.app.name": "tag_platform", "spark.sql.adaptive.enabled": "true"}
+    config["spark.app.name"] = "tag_platform"
+    if any(table.catalog for table in load_sources(settings.sources).values()):
+        config |= metastore_config(settings)
     if name == "glue":  # Glue sets master, user interface and its own S3 client
         return config
     if any(here in str(settings.spark_master_url) for here in ("local", "127.0.0.1")):
@@ -126,6 +130,28 @@ def s3a_packages(settings: Settings) -> dict[str, str]:
     return {
         "spark.jars.packages": ",".join([f"org.apache.hadoop:hadoop-aws:{hadoop}", *modules]),
         "spark.jars.excludes": ",".join(excluded),
+    }
+
+
+def metastore_config(settings: Settings) -> dict[str, str]:
+    """What a session needs to read tables of a metastore. On Glue the job's own settings name the Data Catalog.
+
+    Elsewhere TAG_PLATFORM_HIVE_METASTORE names it (`thrift://host:9083`), or a `hive-site.xml` in SPARK_CONF_DIR does.
+    With neither it is an embedded one (Derby, one session at a time) below the platform's home.
+    """
+    config = {"spark.sql.catalogImplementation": "hive"}
+    if settings.hive_metastore is not None:
+        return {**config, "spark.hadoop.hive.metastore.uris": settings.hive_metastore}
+    own = os.environ.get("SPARK_CONF_DIR") or f"{os.environ.get('SPARK_HOME', '')}/conf"
+    if settings.env != "local" or Path(own, "hive-site.xml").exists():
+        return config
+    folder = settings.home / "metastore"
+    folder.mkdir(parents=True, exist_ok=True)
+    return {
+        **config,
+        "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={folder / 'derby'};create=true",
+        "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={folder / 'derby.log'}",
+        "spark.sql.warehouse.dir": (folder / "warehouse").as_uri(),
     }
 
 

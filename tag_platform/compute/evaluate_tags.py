@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from tag_platform.compute.plan import EvaluateTags, Snapshot
 from tag_platform.compute.report import TagsReport
+from tag_platform.compute.shuffles import size_shuffles
 from tag_platform.compute.snapshots import (
     count_by_shard,
     read_all,
@@ -35,6 +36,7 @@ def evaluate_tags(plan: EvaluateTags, spark: SparkSession) -> TagsReport:
     """
     started = time.monotonic()
     rules = parse_plan_rules(plan)
+    size_shuffles(spark, sum(snapshot.bytes for snapshot in plan.sources.values()))
     users = _join(plan, spark, rules)
     hits = [F.when(rule_column(plan, rule), F.lit(tag_id)) for tag_id, rule in sorted(rules.items())]
     # One `when` per tag in ascending order: what is not NULL is the sorted list of the user's tags.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from tag_platform.compute.shuffles import gathered_by_shard
 from tag_platform.shards import shard_key
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def shard_name(user_id: Column, shard_count: int) -> Column:
 
 def write_by_shard(rows: DataFrame, path: str) -> None:
     """Writes `rows` (with their column `shard`) below `path`, one directory per shard that has rows."""
-    rows.write.mode("error").partitionBy("shard").parquet(path)
+    gathered_by_shard(rows).write.mode("error").partitionBy("shard").parquet(path)
 
 
 def read_snapshot(spark: SparkSession, schema: str, directories: Collection[str]) -> DataFrame:

@@ -91,6 +91,7 @@ def compute_tags(
         schema,
         usable,
         {name: directories(entries) for name, entries in snapshots.items()},
+        {name: int(next(iter(entries.values())).metadata.get("bytes", 0)) for name, entries in snapshots.items()},
         shards,
         as_of,
         new_snapshot(settings.lake, "tags", context.run.run_id),

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,6 +124,8 @@ def test_same_rows(
             job(str(SPARK35) if engine == "spark 3.5" else sys.executable, SPARK_MASTER_URL="local[2]")
         rows, lake = stored(settings), snapshots(tmp_path / "lake")
     assert rows == expected[0]
+    files = Counter(file.parent for file in (tmp_path / "lake").rglob("shard=*/*.parquet"))
+    assert set(files.values()) == {1}, "a shard of this size is one file"
     assert lake.keys() == expected[1].keys()
     for asset, contents in lake.items():
         assert contents == expected[1][asset], asset
