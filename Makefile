@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 USERS ?= 100000
+# Test files run side by side: most of them wait for processes that start.
+TEST_WORKERS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 # Its time says what the virtual environment was made from; it is made anew where one of these files changed.
@@ -44,9 +46,6 @@ demo: setup ## Start storage, make up users, compute every tag, show what was wr
 	@$(BIN)/tag-platform init
 	@$(BIN)/tag-platform sample-data --if-empty --users $(USERS)
 	@$(BIN)/tag-platform run
-	@echo
-	@echo "Next:  make up      starts the UI, its address is printed"
-	@echo "       make down    stops everything; the data stay"
 
 lint: setup
 	$(BIN)/ruff check .
@@ -55,7 +54,7 @@ lint: setup
 
 # Tests start a database and an object store of their own, on free ports and in a temporary folder.
 test: packages-test lint spark35 ## Lint, types, and all tests
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 up: setup ## Start the local deployment and print its addresses
 	@$(BIN)/tag-platform init

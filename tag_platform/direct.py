@@ -93,7 +93,12 @@ def run_direct(
         )
     )
     assert isinstance(tags, TagsReport)  # noqa: S101 (the report of such a plan)
-    computed = ComputedTags(directories=_directories(tags.path, tags.rows), tag_ids=tuple(usable))
+    for tag_id, reason in tags.broken.items():
+        log.error("tag %d is not computed, users keep it as they have it: %s", tag_id, reason)
+    broken |= tags.broken
+    if not tags.hits or (tags.broken and tag_ids is not None):
+        raise TagPlatformError("; ".join(f"tag {tag_id}: {reason}" for tag_id, reason in tags.broken.items()))
+    computed = ComputedTags(directories=_directories(tags.path, tags.rows), tag_ids=tuple(tags.hits))
     merge = run(
         MergeTags(
             groups=(MergeShards(shards=shards, computed=(computed,)),),

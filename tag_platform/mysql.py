@@ -38,6 +38,8 @@ RETRYABLE = {
     CR.CR_CONN_HOST_ERROR,
     CR.CR_CONNECTION_ERROR,
 }
+# All statements are the platform's own: what they name is missing only where the tables are of another version.
+OTHER_SCHEMA = {ER.NO_SUCH_TABLE, ER.BAD_FIELD_ERROR}
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -110,6 +112,17 @@ class Unreachable(TagPlatformError):
         super().__init__(f"Database {database.address}: {hints.get(self.code, cause)}.")
 
 
+class OtherSchema(TagPlatformError):
+    """The tables are not there, or of an older version of the platform."""
+
+    def __init__(self, cause: Exception) -> None:
+        reason = cause.args[1] if len(cause.args) > 1 else cause
+        super().__init__(
+            f"The database's tables are not those of this version ({reason}); `tag-platform init` brings them up to "
+            "date and keeps all data."
+        )
+
+
 def error_code(error: BaseException) -> int:
     """The server's or client's error number, 0 where there is none."""
     if isinstance(error, Unreachable):
@@ -126,7 +139,7 @@ def retrying(
 ) -> T:
     """Runs `action` again after a deadlock, a lock time-out or a lost connection, up to `attempts` times (waits double
     from `first_wait` seconds, with jitter: about 10 s in all) or an error of `also`. Any other error, and the last one,
-    is raised as it is.
+    is raised as it is, but for a table or column that is missing: `OtherSchema`.
     """
     retryable: tuple[type[Exception], ...] = (pymysql.err.Error, Unreachable, *also)
     for attempt in range(1, attempts + 1):
@@ -135,6 +148,8 @@ def retrying(
         except retryable as error:
             # InterfaceError(0, '') is what PyMySQL says of a connection that is closed already.
             lost = isinstance(error, (pymysql.err.InterfaceError, *also))
+            if error_code(error) in OTHER_SCHEMA:
+                raise OtherSchema(error) from error
             if attempt == attempts or not (lost or error_code(error) in RETRYABLE):
                 raise
             wait = first_wait * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 (jitter, no secret)

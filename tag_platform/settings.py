@@ -36,6 +36,8 @@ def _zone(value: str) -> str:
     return value
 
 
+_OWNER = r"\s*(team:[A-Za-z0-9_]+|[^@\s,]+@[^@\s,]+\.[^@\s,]+)\s*"
+_OWNERS = rf"^{_OWNER}(,{_OWNER})*$"
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 Share = Annotated[float, Field(ge=0)]
@@ -94,6 +96,8 @@ class Settings(BaseSettings):
     sources: Path = Field(PACKAGE / "catalog" / "sources.yaml", validation_alias="TAG_PLATFORM_SOURCES")
     home_given: Path | None = Field(None, validation_alias="TAG_PLATFORM_HOME")
     shards: Annotated[int, AfterValidator(_shard_count)] = Field(8, validation_alias="TAG_PLATFORM_SHARDS")
+    # Shards that one run of a backfill takes; nothing means all of them.
+    shards_per_run: Annotated[int, Field(ge=1)] | None = Field(None, validation_alias="TAG_PLATFORM_SHARDS_PER_RUN")
     timezone: Annotated[str, AfterValidator(_zone)] = Field("UTC", validation_alias="TAG_PLATFORM_TIMEZONE")
 
     # How much one merge may change before it asks: see tag_platform.compute.gate.
@@ -101,6 +105,14 @@ class Settings(BaseSettings):
     gate_max_left_share: Share = Field(0.8, validation_alias="TAG_PLATFORM_GATE_MAX_LEFT_SHARE")
     gate_max_entered_share: Share = Field(2.0, validation_alias="TAG_PLATFORM_GATE_MAX_ENTERED_SHARE")
     gate_max_losing_share: Share = Field(0.5, validation_alias="TAG_PLATFORM_GATE_MAX_LOSING_SHARE")
+
+    # A package with tag classes of one's own, such as acme.tags: see tag_platform.tags.discovery.
+    tags_package: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")] | None = Field(
+        None, validation_alias="TAG_PLATFORM_TAGS"
+    )
+
+    # Whom the UI names as owners of the assets: "team:growth,ann@example.com".
+    owners_given: Annotated[str, Field(pattern=_OWNERS)] | None = Field(None, validation_alias="TAG_PLATFORM_OWNERS")
 
     ui_host: str = Field("127.0.0.1", validation_alias="TAG_PLATFORM_UI_HOST")
     ui_port: Port = Field(3000, validation_alias="TAG_PLATFORM_UI_PORT")
@@ -153,6 +165,10 @@ class Settings(BaseSettings):
         return self.database_secret_given or f"tag-platform/{self.env}/mysql"
 
     @property
+    def owners(self) -> list[str]:
+        return [owner.strip() for owner in (self.owners_given or "").split(",") if owner.strip()]
+
+    @property
     def warehouse(self) -> str:
         """Root of the raw Hive tables, as a URI without a closing slash."""
         return _as_uri(self.warehouse_given or f"s3://{self.bucket}/warehouse")
@@ -185,6 +201,7 @@ class Settings(BaseSettings):
             "TAG_PLATFORM_DAGSTER_STATE": str(self.home / "dagster"),
             "TAG_PLATFORM_DAGSTER_URL": self.dagster_mysql_url,
             "TAG_PLATFORM_CODE_SERVER_PORT": str(self.code_server_port),
+            "DAGSTER_EVENT_BATCH_SIZE": "1000",  # events that are stored together: see tag_platform.dagster_storage
         }
 
     @classmethod

@@ -17,11 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import database, deployment, object_store
+from infra.local import database, deployment, object_store, ports
 from infra.local.ports import free_block
 from tag_platform.catalog.migrate import migrate
 from tag_platform.mysql import Database, connect
 from tag_platform.settings import Settings, load_settings
+
+MOST_WORKERS = 8  # of a parallel test run
 
 
 def instance_environment(home: Path) -> dict[str, str]:
@@ -42,6 +44,26 @@ def _clean_environment() -> Iterator[None]:
             patch.delenv(name, raising=False)
         patch.delenv("DAGSTER_HOME", raising=False)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # no question to the network where this machine is
+        yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What one worker runs: a file's tests, since they share its fixtures, and all tests of the one Dagster deployment
+    that is expensive to start."""
+    for item in items:
+        shared = "running" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("dagster" if shared else str(item.path)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_ports(worker_id: str) -> Iterator[None]:
+    """Test files run side by side: each worker looks for free ports in a part of the range that no other one has."""
+    worker = int(worker_id.removeprefix("gw")) if worker_id != "master" else 0
+    size = len(ports.FREE_RANGE) // MOST_WORKERS
+    start = ports.FREE_RANGE.start + worker % MOST_WORKERS * size
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ports, "FREE_RANGE", range(start, start + size))
         yield
 
 

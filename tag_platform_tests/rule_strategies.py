@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from decimal import Decimal
-from typing import Any
+from decimal import Context, Decimal
+from typing import Any, TypeVar
 
+import hypothesis
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -13,8 +15,11 @@ from tag_platform.rules import ColumnSchema, RuleSchema
 from tag_platform.rules.dataset import Dataset
 from tag_platform.rules.operators import OPERATORS, Operator, Shape
 from tag_platform.rules.schema import parse_type
+from tag_platform_tests.rule_engines import Batch
 
 AS_OF = date(2028, 2, 28)
+_WIDE = Context(prec=80)
+TIMEZONES = ("UTC", "Asia/Shanghai", "America/New_York", "Europe/Berlin")
 STORED = {
     "small": "smallint",
     "i": "int",
@@ -212,7 +217,7 @@ PATTERNS = (
     "\\S$",
     "\\bé",
     "a\\b",
-    "\\Ba" if False else "\\b",
+    "\\b",
     ".",
     "^.$",
     "^..$",
@@ -305,11 +310,6 @@ def stored_values(kind: str) -> SearchStrategy[Any]:
     return st.one_of(values, values, values, st.none())
 
 
-from decimal import Context  # noqa: E402
-
-_WIDE = Context(prec=80)
-
-
 def datasets(size: int = 12) -> SearchStrategy[Dataset]:
     """A dataset of `size` users over the columns of `STORED`."""
     row = st.fixed_dictionaries({("", name): stored_values(kind) for name, kind in STORED.items()})
@@ -383,8 +383,19 @@ def _value(draw: st.DrawFn, operator: Operator, kind: str) -> Any:
     return draw(days) if shape is Shape.DAYS else sorted([draw(days), draw(days)])
 
 
-def rules(max_leaves: int = 6) -> SearchStrategy[dict[str, Any]]:
-    """A valid rule: one condition, or groups of them in the nested and the grouped shape."""
+TAG_IDS = (1, 2, 3)  # tags that rules of `batches` may refer to; 3 refers to 1 and 2
+
+
+def tag_leaves(tag_ids: Sequence[int]) -> SearchStrategy[dict[str, Any]]:
+    """One valid condition on another tag."""
+    operator = st.sampled_from(["has_tag", "not_has_tag"])
+    return st.fixed_dictionaries({"tag_id": st.sampled_from(tag_ids), "operator": operator})
+
+
+def rules(max_leaves: int = 6, tag_ids: Sequence[int] = ()) -> SearchStrategy[dict[str, Any]]:
+    """A valid rule: one condition, or groups of them in the nested and the grouped shape; with `tag_ids` also
+    conditions on these tags."""
+    single: SearchStrategy[Any] = st.one_of(leaves(), leaves(), leaves(), tag_leaves(tag_ids)) if tag_ids else leaves()
 
     def group(members: SearchStrategy[Any]) -> SearchStrategy[Any]:
         logic = st.sampled_from(["AND", "OR", "NOT"])
@@ -394,5 +405,36 @@ def rules(max_leaves: int = 6) -> SearchStrategy[dict[str, Any]]:
             st.fixed_dictionaries({"condition": st.fixed_dictionaries({"logic": logic, "conditions": some})}),
         )
 
-    nodes = st.recursive(leaves(), group, max_leaves=max_leaves)
-    return st.one_of(leaves(), nodes).map(lambda node: {"logic": "AND", "conditions": [node]})
+    nodes = st.recursive(single, group, max_leaves=max_leaves)
+    return st.one_of(single, nodes).map(lambda node: {"logic": "AND", "conditions": [node]})
+
+
+def batches(rule_count: int, users: int) -> SearchStrategy[Batch]:
+    """Batches of exactly so many rules and users."""
+    references = st.fixed_dictionaries({1: rules(3), 2: rules(3), 3: rules(3, (1, 2))})
+    several = st.lists(rules(6, TAG_IDS), min_size=rule_count, max_size=rule_count).map(tuple)
+    as_of = st.one_of(st.just(AS_OF), st.sampled_from([date(2027, 2, 28), date(2028, 2, 29), date(2027, 12, 31)]))
+    return st.builds(Batch, several, references, datasets(users), as_of, st.sampled_from(TIMEZONES))
+
+
+T = TypeVar("T")
+
+
+def generated(strategy: SearchStrategy[T], count: int, seed: int) -> list[T]:
+    """Values of a strategy outside of a test; the same ones for the same seed."""
+    found: list[T] = []
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(strategy)
+    def collect(value: T) -> None:
+        found.append(value)
+
+    collect()
+    return found

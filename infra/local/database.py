@@ -67,6 +67,7 @@ def _server_command(settings: Settings) -> list[str]:
         "--innodb-flush-log-at-trx-commit=2",
         "--skip-log-bin",
         "--local-infile=1",
+        "--innodb-autoinc-lock-mode=2",  # MySQL's default: parallel loads do not wait for each other
         "--loose-mysqlx=OFF",
         "--log-warnings=1" if _is_mariadb() else "--log-error-verbosity=2",
     ]
@@ -74,10 +75,14 @@ def _server_command(settings: Settings) -> list[str]:
 
 def _server_base(data: Path) -> list[str]:
     """Options that the server and its first initialisation share."""
+    # Not the machine's: a server that starts removes what looks like a temporary table there, those of others included.
+    temporary = data.with_name(f"{data.name}-tmp")
+    temporary.mkdir(parents=True, exist_ok=True)
     return [
         str(_server_binary()),
         "--no-defaults",
         f"--datadir={data}",
+        f"--tmpdir={temporary}",
         "--character-set-server=utf8mb4",
         # Started by root it stays root: a service account could not enter a home below /root, and opening that to
         # it would open it to others. Data are readable by the owner only, file access is shut off above.

@@ -25,6 +25,7 @@ VERSION_TABLE = "tag_platform_version"
 LOCK = "tag_platform.migrate"
 TABLES = (
     "gateway_request",
+    "user_tag_overrides",
     "tag_merges",
     "user_tags",
     "tag_rules",

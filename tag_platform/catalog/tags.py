@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 
 class Tag(BaseModel):
     """One row of `tag_definition` with its active rules. `rules` holds the JSON text of each active row of `tag_rules`
-    (exactly one is usable; none or several is an error of the tag, not of the catalog)."""
+    (exactly one is usable; none or several is an error of the tag, not of the catalog). A manual tag is given and
+    taken by people alone (`tag_platform.overrides`); its rules are not looked at."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -29,6 +30,7 @@ class Tag(BaseModel):
     category: str
     description: str = ""
     is_active: bool = True
+    is_manual: bool = False
     rules: tuple[str, ...] = ()
 
     @property
@@ -46,7 +48,13 @@ class Catalog(BaseModel):
 
     @property
     def active(self) -> tuple[Tag, ...]:
-        return tuple(tag for tag in self.tags if tag.is_active)
+        """The tags that runs compute: neither retired nor manual."""
+        return tuple(tag for tag in self.tags if tag.is_active and not tag.is_manual)
+
+    @property
+    def manual_ids(self) -> frozenset[int]:
+        """Tags that runs never give or take; one that is retired as well is among `retired_ids` alone."""
+        return frozenset(tag.tag_id for tag in self.tags if tag.is_active and tag.is_manual)
 
     @property
     def retired_ids(self) -> frozenset[int]:
@@ -66,24 +74,31 @@ def load_catalog(database: Database) -> Catalog:
     """Reads definitions and active rules in one snapshot of the database. Raises `TagPlatformError` where the database
     cannot be reached; what is wrong inside a rule is left to the rule's own tag."""
 
-    def read() -> tuple[list[Any], list[Any]]:
+    def read() -> Catalog:
         with transaction(database) as cursor:
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
-            cursor.execute(
-                "SELECT tag_id, tag_name, tag_category, COALESCE(description, ''), COALESCE(is_active, TRUE)"
-                " FROM tag_definition ORDER BY tag_id"
-            )
-            definitions = list(cursor.fetchall())
-            cursor.execute(
-                "SELECT tag_id, CAST(rule_conditions AS CHAR) FROM tag_rules"
-                " WHERE COALESCE(is_active, TRUE) ORDER BY tag_id, rule_id"
-            )
-            return definitions, list(cursor.fetchall())
+            return read_catalog(cursor)
 
-    definitions, rules = retrying(read, "reading the tag catalog", attempts=3)
+    catalog = retrying(read, "reading the tag catalog", attempts=3)
+    log.debug("tag catalog: %d active of %d tags", len(catalog.active), len(catalog.tags))
+    return catalog
+
+
+def read_catalog(cursor: Any, lock: bool = False) -> Catalog:
+    """Reads the catalog in the caller's transaction; with `lock` nobody else changes it until that ends."""
+    locking = " FOR UPDATE" if lock else ""
+    cursor.execute(
+        "SELECT tag_id, tag_name, tag_category, COALESCE(description, ''), COALESCE(is_active, TRUE),"  # noqa: S608
+        f" is_manual FROM tag_definition ORDER BY tag_id{locking}"
+    )
+    definitions = list(cursor.fetchall())
+    cursor.execute(
+        "SELECT tag_id, CAST(rule_conditions AS CHAR) FROM tag_rules"  # noqa: S608
+        f" WHERE COALESCE(is_active, TRUE) ORDER BY tag_id, rule_id{locking}"
+    )
     rules_of: dict[int, list[str]] = {}
-    for tag_id, text in rules:
+    for tag_id, text in cursor.fetchall():
         rules_of.setdefault(tag_id, []).append(text)
     tags = (
         Tag(
@@ -92,10 +107,9 @@ def load_catalog(database: Database) -> Catalog:
             category=category,
             description=description,
             is_active=bool(is_active),
+            is_manual=bool(is_manual),
             rules=tuple(rules_of.get(tag_id, ())),
         )
-        for tag_id, name, category, description, is_active in definitions
+        for tag_id, name, category, description, is_active, is_manual in definitions
     )
-    catalog = Catalog(tags=tuple(tags))
-    log.debug("tag catalog: %d active of %d tags", len(catalog.active), len(catalog.tags))
-    return catalog
+    return Catalog(tags=tuple(tags))

@@ -18,7 +18,9 @@ COMMANDS = {
     "run": "tag_platform.cli.run",
     "undo": "tag_platform.cli.undo",
     "history": "tag_platform.cli.history",
+    "explain": "tag_platform.cli.explain",
     "rules": "tag_platform.cli.rules",
+    "lake": "tag_platform.cli.lake",
     "init": "tag_platform.cli.deployment",
     "sample-data": "tag_platform.cli.deployment",
     "up": "tag_platform.cli.deployment",
@@ -72,3 +74,10 @@ def main() -> None:
     except TagPlatformError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
+    except Exception as error:
+        # Only where a command has used the database is its driver there: `--help` answers without it.
+        driver = sys.modules.get("pymysql")
+        if driver is None or not isinstance(error, driver.err.Error):
+            raise
+        click.echo(f"Error: the database refused: {error.args[-1] if error.args else error}", err=True)
+        sys.exit(1)

@@ -44,8 +44,14 @@ def print_outcome(outcome: dict[str, Any], settings: Settings) -> None:
         f"mysql -h {settings.mysql_host} -P {settings.mysql_port} -u {settings.mysql_user} -p {settings.mysql_database}"
     )
     query = "SELECT user_id, tag_ids FROM user_tags WHERE JSON_CONTAINS(tag_ids, '1') LIMIT 5"
-    hint = f"\nNext:  tag-platform up    then see http://{settings.ui_host}:{settings.ui_port}\n       {client} -e "
-    console.print(f'{hint}"{query}"', highlight=False, markup=False)
+    ui = f"http://{settings.ui_host}:{settings.ui_port}"
+    console.print(
+        f"\nNext:  make up      (or tag-platform up) starts UI, queue and gateway: {ui}\n"
+        "       make down    (or tag-platform down) stops everything; the data stay\n"
+        f'       {client} -e "{query}"',
+        highlight=False,
+        markup=False,
+    )
 
 
 def _print_dry_run(outcome: dict[str, Any], console: Console) -> None:

@@ -1,4 +1,4 @@
-"""`tag-platform tags`: the tags as they are now."""
+"""`tag-platform tags`: the tags as they are now, as files, and new ones."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import click
 
 from tag_platform.catalog.rulebook import declared_schema, parse_catalog
 from tag_platform.catalog.sources import load_sources
-from tag_platform.catalog.tags import load_catalog
+from tag_platform.catalog.tags import Tag, load_catalog
 from tag_platform.catalog.users_now import count_users
+from tag_platform.cli.overrides import exclude, overrides, pin, release
+from tag_platform.cli.tags_files import export_tags, import_tags
+from tag_platform.cli.tags_new import new_tag
 from tag_platform.mysql import Database
 from tag_platform.settings import load_settings
 
@@ -18,6 +21,10 @@ from tag_platform.settings import load_settings
 @click.group(name="tags")
 def tags() -> None:
     """Tags and their rules."""
+
+
+for _command in (new_tag, export_tags, import_tags, pin, exclude, release, overrides):
+    tags.add_command(_command)
 
 
 @tags.command(name="list")
@@ -38,7 +45,7 @@ def list_tags(as_json: bool) -> None:
                 "tag_name": tag.name,
                 "tag_category": tag.category,
                 "rule": rule.describe() if rule else rulebook.broken.get(tag.tag_id, ""),
-                "state": "retired" if not tag.is_active else "active" if rule else "broken rule",
+                "state": _state(tag, rule is not None),
                 "users": users.get(tag.tag_id, 0),
             }
         )
@@ -55,3 +62,9 @@ def list_tags(as_json: bool) -> None:
         cells = [str(row[name]) for name in ("tag_id", "tag_name", "tag_category", "rule", "state")]
         table.add_row(*cells, f"{row['users']:,}")
     Console().print(table)
+
+
+def _state(tag: Tag, has_rule: bool) -> str:
+    if not tag.is_active:
+        return "retired"
+    return "manual" if tag.is_manual else "active" if has_rule else "broken rule"

@@ -152,7 +152,7 @@ def _write(
     assert locks is not None  # noqa: S101 (only a dry run goes without)
     locks.check()
     entry = open_merge(database, change.run_id, change.output, change.shards, change.shard_count, change.undoes)
-    rows = kept.select("user_id", "before", "after")
+    rows = kept.select("user_id", "before", "after", "shard")
     written = write_changes(rows, database, change.details, change.removable, change.shard_count)
     locks.check()
     close_merge(database, entry)

@@ -4,6 +4,7 @@ tag, one output."""
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -19,68 +20,74 @@ from tag_platform.compute.snapshots import (
     shard_name,
     write_by_shard,
 )
-from tag_platform.rules import Rule, RuleSchema, parse_rule
-from tag_platform.rules.to_spark import compile_rule
+from tag_platform.compute.tag_columns import PlannedTag, decisions, failing, planned_tags
 from tag_platform.shards import shard_key
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
+SAMPLE = 5  # masked users per tag
+ByTag = dict[int, dict[int, int]]  # tag id → shard → users
 TAGS_SCHEMA = "user_id string, tag_ids array<int>"
 
 
 def evaluate_tags(plan: EvaluateTags, spark: SparkSession) -> TagsReport:
     """Writes `(user_id string, tag_ids array<int> ascending)` at `plan.output`, one row per user with a tag.
 
-    Raises `InvalidRule` for a rule that does not fit the plan's own schema; the control plane has refused those before.
+    Where a tag's Python class makes the engine fail, the others are computed without it, at `<output>-again`. Raises
+    `InvalidRule` for a rule that does not fit the plan's own schema; the control plane has refused those before.
     """
     started = time.monotonic()
-    rules = parse_plan_rules(plan)
+    tags, broken = planned_tags(plan)
     size_shuffles(spark, sum(snapshot.bytes for snapshot in plan.sources.values()))
-    users = _join(plan, spark, rules)
-    hits = [F.when(rule_column(plan, rule), F.lit(tag_id)) for tag_id, rule in sorted(rules.items())]
-    # One `when` per tag in ascending order: what is not NULL is the sorted list of the user's tags.
-    tag_ids = F.filter(F.array(*hits), lambda tag_id: tag_id.isNotNull())
-    tagged = users.select("user_id", tag_ids.alias("tag_ids")).where(F.size("tag_ids") > 0)
-    write_by_shard(tagged.withColumn("shard", shard_name(F.col("user_id"), plan.shard_count)), plan.output)
+    users = _join(plan, spark, tags)
+    columns, without = decisions(plan, tags, users)
+    broken |= without
+    path = plan.output
+    try:
+        _write(plan, users, columns, path)
+    except Exception:  # Spark 3.5 gives the failure of a task as an error of Py4J
+        failed = failing(users, tags, columns)
+        if not failed:
+            raise
+        broken |= failed
+        columns = {tag_id: column for tag_id, column in columns.items() if tag_id not in failed}
+        path = f"{plan.output}-again"
+        _write(plan, users, columns, path)
     written = time.monotonic()
-    rows, hits_by_tag = _count(plan, spark)
+    rows, hits_by_tag, sample = _count(plan, spark, path) if columns else (dict.fromkeys(plan.shards, 0), {}, {})
     users_by_shard = _count_users(plan, spark)
     return TagsReport(
-        path=plan.output,
+        path=path,
         users=users_by_shard,
         rows=rows,
-        hits={tag_id: hits_by_tag.get(tag_id, {}) for tag_id in sorted(rules)},
+        hits={tag_id: hits_by_tag.get(tag_id, {}) for tag_id in columns},
+        broken=broken,
+        sample=sample,
         seconds={"evaluate": written - started, "count": time.monotonic() - written},
     )
 
 
-def parse_plan_rules(plan: EvaluateTags) -> dict[int, Rule]:
-    """The plan's rules by tag id, parsed against the plan's schema."""
-    schema = RuleSchema.from_json(plan.rule_schema)
-    return {
-        tag.tag_id: parse_rule(tag.rule, schema, references=plan.references, tag_id=tag.tag_id) for tag in plan.tags
-    }
+def _write(plan: EvaluateTags, users: DataFrame, columns: Mapping[int, Column], path: str) -> None:
+    if not columns:
+        return
+    hits = [F.when(column, F.lit(tag_id)) for tag_id, column in sorted(columns.items())]
+    # One `when` per tag in ascending order: what is not NULL is the sorted list of the user's tags.
+    tag_ids = F.filter(F.array(*hits), lambda tag_id: tag_id.isNotNull())
+    tagged = users.select("user_id", tag_ids.alias("tag_ids")).where(F.size("tag_ids") > 0)
+    write_by_shard(tagged.withColumn("shard", shard_name(F.col("user_id"), plan.shard_count)), path)
 
 
-def rule_column(plan: EvaluateTags, rule: Rule) -> Column:
-    return compile_rule(rule, plan.as_of, lambda table, name: F.col(_alias(table, name)), plan.timezone)
-
-
-def _alias(table: str, column: str) -> str:
-    return f"`{table}.{column}`"
-
-
-def _join(plan: EvaluateTags, spark: SparkSession, rules: dict[int, Rule]) -> DataFrame:
+def _join(plan: EvaluateTags, spark: SparkSession, tags: Mapping[int, PlannedTag]) -> DataFrame:
     """One row per user of the tables needed, with the columns needed as `table.column`.
 
-    A rule that is TRUE for a user of whom nothing is known needs the users of every table in the catalog.
+    A tag that users may have of whom nothing is known needs the users of every table in the catalog.
     """
     needed: dict[str, set[str]] = {}
-    for rule in rules.values():
-        for table, column in rule.fields:
+    for tag in tags.values():
+        for table, column in tag.needs.columns:
             needed.setdefault(table, set()).add(column)
-    if any(rule.true_for_unknown for rule in rules.values()):
+    if not needed or any(tag.needs.everybody for tag in tags.values()):
         needed = {table: needed.get(table, set()) for table in plan.sources}
     tables = [_read(plan, spark, table, columns) for table, columns in sorted(needed.items())]
     return reduce(lambda left, right: left.join(right, "user_id", "full_outer"), tables)
@@ -101,20 +108,30 @@ def _only(rows: DataFrame, spark: SparkSession, users: tuple[str, ...] | None) -
     return rows.join(spark.createDataFrame([(user,) for user in users], "user_id string"), "user_id", "left_semi")
 
 
-def _count(plan: EvaluateTags, spark: SparkSession) -> tuple[dict[int, int], dict[int, dict[int, int]]]:
-    """Rows per shard and hits per tag and shard, counted in what was written."""
-    written = read_all(spark, f"{TAGS_SCHEMA}, shard string", plan.output)
+def _count(plan: EvaluateTags, spark: SparkSession, path: str) -> tuple[dict[int, int], ByTag, dict[int, list[str]]]:
+    """Rows per shard, hits per tag and shard, and a sample of masked users per tag, from what was written."""
+    written = read_all(spark, f"{TAGS_SCHEMA}, shard string", path)
     # A leading NULL element counts the row itself.
     elements = F.explode(F.concat(F.array(F.lit(None).cast("int")), F.col("tag_ids"))).alias("tag_id")
-    counts = written.select("shard", elements).groupBy("shard", "tag_id").agg(F.count("*").alias("n")).collect()
+    rows_of_tags = written.select("shard", "user_id", F.crc32(F.col("user_id").cast("binary")).alias("order"), elements)
+    some_user = F.min_by("user_id", "order").alias("user_id")  # the same one in every run
+    grouped = rows_of_tags.groupBy("shard", "tag_id").agg(F.count("*").alias("n"), some_user)
     rows: dict[int, int] = dict.fromkeys(plan.shards, 0)
-    hits: dict[int, dict[int, int]] = {}
-    for row in counts:
+    hits: ByTag = {}
+    sample: dict[int, list[str]] = {}
+    for row in grouped.select("shard", "tag_id", "n", _masked(F.col("user_id")).alias("user")).collect():
         if row["tag_id"] is None:
             rows[int(row["shard"])] = row["n"]
         else:
             hits.setdefault(row["tag_id"], {})[int(row["shard"])] = row["n"]
-    return rows, hits
+            sample.setdefault(row["tag_id"], []).append(row["user"])
+    return rows, hits, {tag_id: sorted(users)[:SAMPLE] for tag_id, users in sample.items()}
+
+
+def _masked(user_id: Column) -> Column:
+    """A quarter of the id at either end, two characters at most: enough to recognise a kind of id, not a user."""
+    shown = F.least(F.lit(2), F.floor(F.length(user_id) / 4)).cast("int")
+    return F.concat(F.left(user_id, shown), F.lit("***"), F.right(user_id, shown))
 
 
 def _count_users(plan: EvaluateTags, spark: SparkSession) -> dict[int, int]:

@@ -28,6 +28,10 @@ class LockLost(TagPlatformError):
     """The connection that held the locks is gone, and the locks with it: somebody else may be merging by now."""
 
 
+class LockBusy(TagPlatformError):
+    """Somebody else holds a lock for longer than the caller wants to wait. Nothing was written."""
+
+
 def lock_name(database: Database, shard: int, shard_count: int) -> str:
     """At most 64 characters, and different for every database: advisory locks are the whole server's."""
     scope = hashlib.sha256(database.name.encode()).hexdigest()[:16]
@@ -38,13 +42,13 @@ class ShardLocks:
     """The locks that are held, on one connection."""
 
     def __init__(self, connection: Any, names: list[str]) -> None:
-        self._connection = connection
+        self.connection = connection
         self.names = names
 
     def check(self) -> None:
         """Raises `LockLost` unless every lock is still ours."""
         try:
-            with self._connection.cursor() as cursor:
+            with self.connection.cursor() as cursor:
                 for name in self.names:
                     cursor.execute("SELECT IS_USED_LOCK(%s) = CONNECTION_ID()", (name,))
                     if cursor.fetchone()[0] != 1:
@@ -61,7 +65,7 @@ def shard_locks(
 ) -> Iterator[ShardLocks]:
     """Holds the locks of the shards, taken in ascending order so that two merges cannot wait for each other.
 
-    Raises `TagPlatformError` where one of them is not free after `wait_seconds` in all.
+    Raises `LockBusy` where one of them is not free after `wait_seconds` in all.
     """
     names = [lock_name(database, shard, shard_count) for shard in sorted(shards)]
     connection = retrying(lambda: _take(database, names, wait_seconds), "locking shards of user_tags")
@@ -94,9 +98,9 @@ def _take_one(cursor: Any, name: str, deadline: float, wait_seconds: int) -> Non
         owner = cursor.fetchone()[0]
         left = deadline - time.monotonic()
         if left <= 0:
-            raise TagPlatformError(
+            raise LockBusy(
                 f"The lock {name} has been held by database connection {owner} for {wait_seconds} s: another merge is "
-                "at work on these users. Start the run again when it has ended; nothing was written."
+                "at work on these users. Try again when it has ended; nothing was written."
             )
         log.info("waiting for %s (held by connection %s, %.0f s so far)", name, owner, time.monotonic() - started)
         cursor.execute("SELECT GET_LOCK(%s, %s)", (name, max(1, int(min(SLICE_SECONDS, left)))))

@@ -1,7 +1,7 @@
-"""Brings `user_tags` to what was computed:  `new = (stored - owned - retired) ∪ computed`.
+"""Brings `user_tags` to what was computed:  `new = ((stored - owned - retired) ∪ computed) - excluded ∪ pinned`.
 
-Tags that the plan does not own are never touched. The difference is found first and kept as a snapshot, user by user
-with the tags before and after; only then are its rows written, and no others.
+Tags that the plan does not own are never touched, but for what people pinned or excluded. The difference is found first
+and kept as a snapshot, user by user with the tags before and after; only then are its rows written, and no others.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from tag_platform.compute.apply_changes import Change, apply_changes
 from tag_platform.compute.columns import missing_from, no_tags
 from tag_platform.compute.ledger import StalePlan, merges_after
+from tag_platform.compute.overrides import read_overrides
 from tag_platform.compute.plan import ComputedTags, MergeShards, MergeTags
 from tag_platform.compute.report import MergeReport
 from tag_platform.compute.snapshots import read_snapshot
@@ -71,12 +72,15 @@ def _changes(plan: MergeTags, group: MergeShards, spark: SparkSession, database:
         users=plan.users,
         details=plan.details if plan.check_details else None,
     )
-    computed = _computed(group, spark)
     removable = sorted(group.owned | set(plan.retired))
     kept = F.coalesce(F.filter("before", lambda tag_id: ~tag_id.isin(removable)), no_tags())
-    joined = stored.join(computed, "user_id", "full_outer")
-    after = F.array_sort(F.concat(kept, F.coalesce(F.col("computed"), no_tags()))).alias("after")
-    merged = joined.select("user_id", "before", after, "as_written")
+    ruled = F.concat(kept, F.coalesce(F.col("computed"), no_tags()))
+    joined = stored.join(_computed(group, spark), "user_id", "full_outer")
+    overrides = read_overrides(spark, database, group.shards, plan.shard_count, plan.users)
+    if overrides is None:
+        merged = joined.select("user_id", "before", F.array_sort(ruled).alias("after"), "as_written")
+    else:
+        merged = _overridden(joined.withColumn("ruled", ruled), overrides, plan)
     is_new = F.col("before").isNull() & (F.size("after") > 0)
     counts = F.col("user_id").isNull()  # rows without a user: see `account`
     differs = counts | is_new | (F.col("before") != F.col("after")) | ~F.coalesce(F.col("as_written"), F.lit(True))
@@ -84,6 +88,18 @@ def _changes(plan: MergeTags, group: MergeShards, spark: SparkSession, database:
     return merged.where(differs).select(
         "user_id", "before", "after", entered, missing_from("before", "after").alias("left")
     )
+
+
+def _overridden(joined: DataFrame, overrides: DataFrame, plan: MergeTags) -> DataFrame:
+    """With what people decided put over what the rules say (`ruled`). A pin of a retired or removed tag has no effect
+    until the tag is back."""
+    giveable = sorted(set(plan.details) - set(plan.retired))
+    pinned = F.filter("pinned", lambda tag_id: tag_id.isin(giveable)).alias("pinned")
+    both = joined.join(overrides.select("user_id", pinned, "excluded"), "user_id", "full_outer")
+    both = both.withColumn("ruled", F.coalesce(F.col("ruled"), no_tags()))
+    both = both.withColumn("allowed", missing_from("ruled", "excluded"))
+    after = F.array_sort(F.concat("allowed", missing_from("pinned", "allowed"))).alias("after")
+    return both.select("user_id", "before", after, "as_written")
 
 
 def _computed(group: MergeShards, spark: SparkSession) -> DataFrame:

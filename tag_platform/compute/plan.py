@@ -54,11 +54,14 @@ class ShardSource(_Plan):
 
 
 class TagRule(_Plan):
-    """One tag to evaluate; `rule` is the JSON of its rule, `version` the digest of what it means."""
+    """One tag to evaluate; `rule` is the JSON of its rule, `version` the digest of what it means. `tag_class` is its
+    Python class, `package.module:ClassName`, with the digest of its source; only a class that takes part is named."""
 
     tag_id: int
     rule: Any
     version: str
+    tag_class: str | None = None
+    class_digest: str | None = None
 
 
 class EvaluateTags(_Plan):
@@ -122,12 +125,14 @@ class MergeTags(_Plan):
 
 class UndoRun(_Plan):
     """Put back what the run `undone_run` changed. `undone` are the snapshots of its changes, oldest first; `later`
-    those of the merges of the same shards since."""
+    those of the merges of the same shards since; `since` is when the run began to write (UTC), from which on people's
+    decisions count."""
 
     kind: Literal["undo_run"] = "undo_run"
     undone_run: str
     undone: tuple[str, ...]
     later: tuple[str, ...] = ()
+    since: str | None = None
     shards: tuple[int, ...]
     shard_count: int
     details: dict[int, dict[str, str]]

@@ -109,7 +109,14 @@ def gate_bounds(settings: Settings) -> GateBounds:
 
 
 def _tag_rule(tag_id: int, rulebook: Rulebook) -> TagRule:
-    return TagRule(tag_id=tag_id, rule=rule_json(rulebook.texts[tag_id]), version=rulebook.rules[tag_id].digest)
+    tag_class = rulebook.classes.get(tag_id)
+    return TagRule(
+        tag_id=tag_id,
+        rule=rule_json(rulebook.texts[tag_id]),
+        version=rulebook.version(tag_id),
+        tag_class=tag_class.path() if tag_class else None,
+        class_digest=tag_class.source_digest() if tag_class else None,
+    )
 
 
 def _referenced(tag_ids: Iterable[int], rulebook: Rulebook) -> set[int]:

@@ -34,12 +34,15 @@ class SourceReport(_Report):
 
 class TagsReport(_Report):
     """`users` looked at per shard, `rows` written per shard (users with at least one of the tags), and per tag the
-    `hits` per shard."""
+    `hits` per shard. `broken` are tags whose Python class failed, with the reason: they were not computed. `sample` are
+    a few users per tag, masked."""
 
     kind: Literal["evaluate_tags"] = "evaluate_tags"
     users: dict[int, int]
     rows: dict[int, int]
     hits: dict[int, dict[int, int]]
+    broken: dict[int, str] = Field(default_factory=dict)
+    sample: dict[int, list[str]] = Field(default_factory=dict)
 
 
 class MergeReport(_Report):

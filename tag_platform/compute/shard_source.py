@@ -18,7 +18,7 @@ from tag_platform.compute.plan import ShardSource
 from tag_platform.compute.report import SourceReport
 from tag_platform.compute.shuffles import size_shuffles
 from tag_platform.compute.snapshots import SET_ASIDE, count_by_shard, shard_name, write_by_shard
-from tag_platform.lake.raw import SourceUnusable
+from tag_platform.lake.raw import DuplicateUsers, SourceUnusable
 from tag_platform.shards import shard_key
 
 if TYPE_CHECKING:
@@ -36,8 +36,9 @@ def usable_user_id(user_id: Column) -> Column:
 def shard_source(plan: ShardSource, spark: SparkSession) -> SourceReport:
     """Writes the snapshot at `plan.output`: `user_id` as string and every other column as it is stored.
 
-    Raises `SourceUnusable` where the table cannot be read, lacks its user column, holds no usable row, or holds a user
-    twice (with examples). The snapshot is then left without a reader and goes with the next clean-up.
+    Raises `SourceUnusable` where the table cannot be read, lacks its user column, holds no usable row, or
+    (`DuplicateUsers`) holds a user twice, with examples. The snapshot is then left without a reader and goes with the
+    next clean-up.
     """
     started = time.monotonic()
     raw, found = _read(plan, spark)
@@ -99,7 +100,7 @@ def _refuse_duplicates(plan: ShardSource, snapshot: DataFrame) -> None:
     twice = snapshot.where(F.col("shard") != SET_ASIDE).groupBy("user_id").agg(F.count("*").alias("n")).where("n > 1")
     examples = [str(row["user_id"]) for row in twice.orderBy("user_id").limit(3).collect()]
     if examples:
-        raise SourceUnusable(
+        raise DuplicateUsers(
             f"Source table {plan.table} holds some users more than once, for example {', '.join(examples)}. "
             f"Each user may have one row; nothing was computed from this table."
         )

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from tag_platform.compute.shuffles import gathered_by_shard
+from tag_platform.errors import TagPlatformError
 from tag_platform.shards import shard_key
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 SET_ASIDE = "set_aside"
+NO_ROOM = "No space left on device"
 
 
 def shard_number(user_id: Column, shard_count: int) -> Column:
@@ -30,8 +32,19 @@ def shard_name(user_id: Column, shard_count: int) -> Column:
 
 
 def write_by_shard(rows: DataFrame, path: str) -> None:
-    """Writes `rows` (with their column `shard`) below `path`, one directory per shard that has rows."""
-    gathered_by_shard(rows).write.mode("error").partitionBy("shard").parquet(path)
+    """Writes `rows` (with their column `shard`) below `path`, one directory per shard that has rows.
+
+    Raises `TagPlatformError` where the lake has no room: a query that reads and writes at once would otherwise put it
+    down to its source."""
+    try:
+        gathered_by_shard(rows).write.mode("error").partitionBy("shard").parquet(path)
+    except Exception as error:  # each engine has its own class for it, and for some it is Java's
+        if NO_ROOM in str(error):
+            raise TagPlatformError(
+                f"The lake is full, the snapshot {path} was not written ({NO_ROOM}). Make room there, or remove old "
+                "snapshots; then start the run again."
+            ) from error
+        raise
 
 
 def read_snapshot(spark: SparkSession, schema: str, directories: Collection[str]) -> DataFrame:

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from tag_platform.compute.account import ACCOUNT
 from tag_platform.compute.apply_changes import CHANGES_SCHEMA, Change, apply_changes
 from tag_platform.compute.columns import missing_from, no_tags
+from tag_platform.compute.overrides import read_decisions_since
 from tag_platform.compute.plan import UndoRun
 from tag_platform.compute.report import MergeReport
 from tag_platform.compute.snapshots import read_all
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 def undo_run(plan: UndoRun, spark: SparkSession, database: Database) -> MergeReport:
     """Writes the changes and the rows as `merge_tags` does. A row that the run inserted, and that is as the run left
     it, is deleted; one that the run deleted comes back. `left_alone` in the report counts, by tag, the users whose tag
-    a later run changed again."""
+    a later run changed again, or a person decided on since."""
 
     def find() -> DataFrame:
         stored = read_stored(spark, database, plan.shards, plan.shard_count)
-        return _put_back(stored, _changed(plan, spark), _moved_since(plan, spark))
+        return _put_back(stored, _changed(plan, spark), _moved_since(plan, spark, database))
 
     change = Change(
         find=find,
@@ -45,7 +46,7 @@ def undo_run(plan: UndoRun, spark: SparkSession, database: Database) -> MergeRep
         dry_run=plan.dry_run,
     )
     report = apply_changes(change, spark, database)
-    return report.model_copy(update={"left_alone": _left_alone(plan, spark)})
+    return report.model_copy(update={"left_alone": _left_alone(plan, spark, database)})
 
 
 def _changes(spark: SparkSession, path: str) -> DataFrame:
@@ -77,18 +78,26 @@ def _changed(plan: UndoRun, spark: SparkSession) -> DataFrame:
     return together.select("user_id", "was", "became", given, missing_from("was", "became").alias("taken"))
 
 
-def _moved_since(plan: UndoRun, spark: SparkSession) -> DataFrame:
-    """The tags of each user that later runs gave or took: `(user_id, moved)`."""
-    if not plan.later:
-        return spark.createDataFrame([], "user_id string, moved array<int>")
+def _moved_since(plan: UndoRun, spark: SparkSession, database: Database) -> DataFrame | None:
+    """The tags of each user that later runs gave or took, or that people decided on since: `(user_id, moved)`; None
+    where there is nothing."""
     parts = [_changes(spark, path).select("user_id", F.concat("entered", "left").alias("moved")) for path in plan.later]
+    if plan.since is not None:
+        decided = read_decisions_since(spark, database, plan.since, plan.shards, plan.shard_count)
+        parts += [] if decided is None else [decided]
+    if not parts:
+        return None
     together = reduce(lambda left, right: left.union(right), parts)
     return together.groupBy("user_id").agg(F.flatten(F.collect_list("moved")).alias("moved"))
 
 
-def _put_back(stored: DataFrame, changed: DataFrame, moved_since: DataFrame) -> DataFrame:
+def _put_back(stored: DataFrame, changed: DataFrame, moved_since: DataFrame | None) -> DataFrame:
     """The rows to write, in `CHANGES_SCHEMA`, and the rows of the account."""
-    run = changed.join(moved_since, "user_id", "left").withColumn("of_run", F.lit(1))
+    if moved_since is None:
+        run = changed.withColumn("moved", F.lit(None).cast("array<int>"))
+    else:
+        run = changed.join(moved_since, "user_id", "left")
+    run = run.withColumn("of_run", F.lit(1))
     both = stored.select("user_id", "before").join(run, "user_id", "full_outer")
     counts = F.col("user_id").isNull()
     untouched = F.col("moved").isNull()
@@ -117,11 +126,12 @@ def _has(tags: str, tag_id: Column) -> Column:
     return F.array_contains(F.coalesce(F.col(tags), no_tags()), tag_id)
 
 
-def _left_alone(plan: UndoRun, spark: SparkSession) -> dict[int, int]:
+def _left_alone(plan: UndoRun, spark: SparkSession, database: Database) -> dict[int, int]:
     """By tag, the users whose tag was changed by the run and again later."""
-    if not plan.later:
+    moved_since = _moved_since(plan, spark, database)
+    if moved_since is None:
         return {}
-    both = _changed(plan, spark).join(_moved_since(plan, spark), "user_id")
+    both = _changed(plan, spark).join(moved_since, "user_id")
     again = F.filter(F.concat("given", "taken"), lambda tag_id: F.array_contains("moved", tag_id))
     rows = both.select(F.explode(again).alias("tag_id")).groupBy("tag_id").agg(F.count("*").alias("n"))
     return {row["tag_id"]: row["n"] for row in rows.collect()}

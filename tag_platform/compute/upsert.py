@@ -2,7 +2,8 @@
 changes nothing and nobody else's change is lost.
 
 Each batch compares in the transaction that writes: a row that is no longer what the plan saw (somebody changed it in
-between, or an earlier attempt had got through) is locked and merged anew from what it holds now.
+between, or an earlier attempt had got through) is locked and merged anew from what it holds now. New rows are loaded
+(`load_rows`); where not all of a load are new, it is rolled back and its rows are compared like any others.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tag_platform.compute.account import ROWS
+from tag_platform.compute.load_rows import connect_to_load, load_rows
 from tag_platform.compute.stored_tags import DetailsText, Task, parse_tag_ids, tag_ids_text
 from tag_platform.errors import TagPlatformError
-from tag_platform.mysql import Database, connect, retrying
+from tag_platform.mysql import Database, retrying
 from tag_platform.shards import shard_of
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 BATCH = 2_000  # rows a transaction: long enough for speed, short enough that a rival waits milliseconds
+LOAD = 20_000  # new rows a transaction: nobody waits for them but who inserts the same users
 WRITERS = 4
 WRITTEN_SCHEMA = "shard int, what int, n long"
 
@@ -66,8 +70,8 @@ def write_changes(
     removable: Mapping[int, Collection[int]],
     shard_count: int,
 ) -> Written:
-    """Writes `changes` (`user_id, before, after`) from parallel tasks. `details` are the entries of `tag_details`;
-    `removable` are the tags that the plan may take away, by shard.
+    """Writes `changes` (`user_id, before, after, shard`) from parallel tasks. `details` are the entries of
+    `tag_details`; `removable` are the tags that the plan may take away, by shard.
 
     The engine evaluates this once: its result is collected, and nothing else refers to it.
     """
@@ -90,16 +94,24 @@ def _writer(
 ) -> Task:
     def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         connection: Any = None
+        may_load = False
         counts: Counter[_Outcome] = Counter()
 
-        def attempt(changes: list[Change]) -> Counter[_Outcome]:
-            nonlocal connection
+        def attempt(rows: pa.Table, new: bool) -> Counter[_Outcome]:
+            nonlocal connection, may_load
             try:
                 if connection is None:
-                    connection = connect(database)
-                with connection.cursor() as cursor:
-                    outcomes = _write_batch(cursor, changes, details, removable, shard_count)
-                connection.commit()
+                    connection, may_load = connect_to_load(database)
+                if new and may_load:
+                    if load_rows(connection, rows, details):
+                        connection.commit()
+                        return _inserted(rows)
+                    connection.rollback()
+                outcomes: Counter[_Outcome] = Counter()
+                for changes in _batches(rows):
+                    with connection.cursor() as cursor:
+                        outcomes.update(_write_batch(cursor, changes, details, removable, shard_count))
+                    connection.commit()
                 return outcomes
             except BaseException:
                 # Whatever state it is in, a fresh connection starts from what was committed.
@@ -109,8 +121,8 @@ def _writer(
                 raise
 
         try:
-            for changes in _chunks(batches):
-                counts.update(retrying(lambda changes=changes: attempt(changes), "writing user_tags"))  # type: ignore[misc]
+            for rows, new in _portions(batches):
+                counts.update(retrying(lambda rows=rows, new=new: attempt(rows, new), "writing user_tags"))  # type: ignore[misc]
         finally:
             if connection is not None:
                 connection.close()
@@ -126,11 +138,31 @@ INSERTED, UPDATED, DELETED, RIVAL = -4, -3, -2, -1
 _Outcome = tuple[int, int]  # shard, and one of these or (ROWS, or a tag id) an entry of the account
 
 
-def _chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[list[Change]]:
+def _portions(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.Table, bool]]:
+    """The rows in portions to write together; True where all of a portion are new."""
+    waiting: list[pa.RecordBatch] = []
     for batch in batches:
-        for start in range(0, batch.num_rows, BATCH):
-            part = batch.slice(start, BATCH)
-            yield list(zip(*(part.column(i).to_pylist() for i in range(3)), strict=True))
+        new = pc.and_(pc.is_null(batch.column("before")), pc.is_valid(batch.column("after")))
+        if others := batch.num_rows - pc.sum(new, min_count=0).as_py():
+            yield pa.Table.from_batches([batch.filter(pc.invert(new)) if others < batch.num_rows else batch]), False
+        waiting.append(batch.filter(new))
+        if sum(part.num_rows for part in waiting) >= LOAD:
+            yield pa.Table.from_batches(waiting), True
+            waiting = []
+    if any(part.num_rows for part in waiting):
+        yield pa.Table.from_batches(waiting), True
+
+
+def _batches(rows: pa.Table) -> Iterator[list[Change]]:
+    for start in range(0, rows.num_rows, BATCH):
+        part = rows.slice(start, BATCH)
+        yield list(zip(*(part.column(name).to_pylist() for name in ("user_id", "before", "after")), strict=True))
+
+
+def _inserted(rows: pa.Table) -> Counter[_Outcome]:
+    return Counter(
+        {(int(entry["values"]), INSERTED): entry["counts"] for entry in rows["shard"].value_counts().to_pylist()}
+    )
 
 
 def _write_batch(

@@ -1,8 +1,8 @@
 """The checks of sources and tags, decided from the numbers that a run has anyway: none of them reads data again.
 
 Severity says what a person has to do. ERROR: something is wrong and stays wrong until somebody acts. WARN: it may be
-right, look at it. Only a source without a column that the source catalog promises blocks what comes after it: computing
-on would take tags from users who still deserve them.
+right, look at it. Two defects of a source block what comes after it, since computing on would take tags from users who
+still deserve them: a column that the source catalog promises is missing, and a user is there twice.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from typing import Any
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey, TableColumn, TableSchema
 
 from tag_platform.catalog.sources import SourceTable
+from tag_platform.lake.raw import DuplicateUsers
+from tag_platform.rules import ColumnSchema, RuleSchema
+from tag_platform.rules.fields import BadField, decided_type, find_field, readable
 
 RULE_VALID, HAS_USERS, POPULATION_STABLE = "rule_valid", "has_users", "population_stable"
-COLUMNS_PRESENT, USER_IDS_USABLE, FRESH = "columns_present", "user_ids_usable", "fresh"
+COLUMNS_PRESENT, TYPES_FIT, FRESH = "columns_present", "types_fit", "fresh"
+USER_IDS_UNIQUE, USER_IDS_USABLE = "user_ids_unique", "user_ids_usable"
 STALE_DAYS = 2  # a daily table may be a day late before anybody is called
 UNUSABLE_SHARE = 0.01
 JUMP_SHARE, JUMP_USERS = 0.5, 100  # below 100 users, a half comes and goes by itself
@@ -33,6 +37,10 @@ def source_check_specs(key: AssetKey) -> list[AssetCheckSpec]:
         AssetCheckSpec(
             COLUMNS_PRESENT, asset=key, blocking=True, description="The files have every column that is declared."
         ),
+        AssetCheckSpec(
+            TYPES_FIT, asset=key, description="Each declared column is stored in a type that can be read so."
+        ),
+        AssetCheckSpec(USER_IDS_UNIQUE, asset=key, blocking=True, description="No user is in the table twice."),
         AssetCheckSpec(USER_IDS_USABLE, asset=key, description="At most 1 % of the rows have no usable user id."),
         AssetCheckSpec(FRESH, asset=key, description=f"The newest partition is at most {STALE_DAYS} days old."),
     ]
@@ -47,6 +55,14 @@ def source_checks(table: SourceTable, facts: Mapping[str, Any], as_of: date) -> 
         severity=AssetCheckSeverity.ERROR,
         description=f"The files lack {', '.join(missing)}; correct them or the source catalog." if missing else None,
     )
+    unfit = _unfit(table, facts["stored_columns"])
+    yield AssetCheckResult(
+        check_name=TYPES_FIT,
+        passed=not unfit,
+        severity=AssetCheckSeverity.ERROR,
+        description=f"Rules cannot use {'; '.join(unfit)}. Correct the files or the source catalog." if unfit else None,
+    )
+    yield AssetCheckResult(check_name=USER_IDS_UNIQUE, passed=True)  # what has a user twice does not get this far
     rows, set_aside = int(facts["dagster/row_count"]), int(facts["set_aside"])
     share = set_aside / (rows + set_aside) if rows + set_aside else 0.0
     yield AssetCheckResult(
@@ -64,6 +80,27 @@ def source_checks(table: SourceTable, facts: Mapping[str, Any], as_of: date) -> 
         description=f"The newest partition is {facts['partition']}, {age} days old." if age > STALE_DAYS else None,
         metadata={"age_days": age},
     )
+
+
+def duplicate_users(error: DuplicateUsers) -> Iterator[AssetCheckResult]:
+    """For a table that holds a user twice."""
+    yield AssetCheckResult(
+        check_name=USER_IDS_UNIQUE, passed=False, severity=AssetCheckSeverity.ERROR, description=str(error)
+    )
+
+
+def _unfit(table: SourceTable, stored: Mapping[str, str]) -> list[str]:
+    """Declared columns whose stored type cannot be read as the declared one."""
+    both = {name: ColumnSchema(stored[name], kind) for name, kind in table.columns.items() if name in stored}
+    schema = RuleSchema({table.name: both})
+    reasons = []
+    for name in both:
+        try:
+            field = find_field(schema, name, table.name, name)
+            readable(schema, field, decided_type(schema, field))
+        except BadField as error:
+            reasons.append(str(error))
+    return reasons
 
 
 def tag_check_specs(key: AssetKey) -> list[AssetCheckSpec]:

@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dagster import Definitions, in_process_executor
+from dagster import Definitions
 from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext, DefinitionsLoadType
 
 from tag_platform.catalog.last_good import current_catalog
 from tag_platform.catalog.sources import SourceTable, load_sources
 from tag_platform.catalog.tags import Catalog
 from tag_platform.defs.failures import failed_runs_sensor
+from tag_platform.defs.health_job import health_job
 from tag_platform.defs.jobs import tag_all_job, tag_users_job
+from tag_platform.defs.lake_gc import lake_gc_job, weekly_lake_gc
 from tag_platform.defs.live_tags import live_tags_sensor
+from tag_platform.defs.partitions import in_process_for_all_shards
 from tag_platform.defs.resources import Engine, InlineStepLauncher, RunOptions, StepLauncher
 from tag_platform.defs.schedules import daily_refresh, new_data_sensor
 from tag_platform.defs.source_assets import source_assets
@@ -37,18 +40,23 @@ def build_definitions(
 ) -> Definitions:
     """All assets, checks, jobs and resources for one catalog. `resources` replaces some of the resources."""
     engine = Engine()
-    tag_all = tag_all_job(settings)
+    tag_all, lake_gc = tag_all_job(), lake_gc_job(settings)
     return Definitions(
         assets=[*source_assets(sources, settings), tag_assets(catalog, sources, settings)],
-        jobs=[tag_all, tag_users_job(catalog, sources, settings), undo_run_job(catalog, settings)],
-        schedules=[daily_refresh(tag_all, settings)],
+        jobs=[
+            tag_all,
+            tag_users_job(catalog, sources, settings),
+            undo_run_job(catalog, settings),
+            lake_gc,
+            health_job(settings),
+        ],
+        schedules=[daily_refresh(tag_all, settings), weekly_lake_gc(lake_gc, settings)],
         sensors=[
             live_tags_sensor(catalog, sources, settings, tag_all),
             new_data_sensor(sources, settings, tag_all),
             failed_runs_sensor(settings),
         ],
-        # One process per run: one engine start, and one session for all of its steps.
-        executor=in_process_executor,
+        executor=in_process_for_all_shards,
         resources={
             "engine": engine,
             "launcher": _launcher(engine, settings),

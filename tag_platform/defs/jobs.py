@@ -22,7 +22,7 @@ from tag_platform.compute.plan import ComputedTags, MergeShards, MergeTags
 from tag_platform.compute.planning import MAX_USERS, check_users, gate_bounds
 from tag_platform.defs.history import source_key
 from tag_platform.defs.merging import merge_metadata, run_merge
-from tag_platform.defs.partitions import range_tags
+from tag_platform.defs.partitions import in_process_for_all_shards
 from tag_platform.defs.resources import RunOptions, StepLauncher
 from tag_platform.defs.source_assets import refresh_source
 from tag_platform.defs.tagging import compute_tags
@@ -39,13 +39,11 @@ class TagUsersConfig(Config):
     user_ids: list[str] = Field(description=f"1 to {MAX_USERS:,} user ids.")
 
 
-def tag_all_job(settings: Settings) -> UnresolvedAssetJobDefinition:
+def tag_all_job() -> UnresolvedAssetJobDefinition:
     return define_asset_job(
         "tag_all",
-        # A run that names no partition is for all shards: Dagster runs partitioned assets with a range only.
-        tags=range_tags(list(range(settings.shards))),
         selection=AssetSelection.all(),
-        executor_def=in_process_executor,
+        executor_def=in_process_for_all_shards,
         description="Sources, tags and the merge. Select some tag assets, with merged_user_tags, for only these.",
     )
 

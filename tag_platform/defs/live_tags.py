@@ -88,13 +88,15 @@ class Change:
 
 
 def versions_of(catalog: Catalog, sources: Mapping[str, SourceTable]) -> dict[int, str]:
-    """The version of each active tag: the digest of what its rule means, or of its text where it cannot be used."""
+    """The version of each active tag: the digest of what decides it, or of its rule's text where it cannot be used."""
     rulebook = parse_catalog(catalog, declared_schema(sources))
     versions = {}
     for tag in catalog.active:
-        rule = rulebook.rules.get(tag.tag_id)
-        text = "\0".join(tag.rules)
-        versions[tag.tag_id] = rule.digest[:16] if rule else f"broken:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        if tag.tag_id in rulebook.rules:
+            versions[tag.tag_id] = rulebook.version(tag.tag_id)[:16]
+        else:
+            text = "\0".join(tag.rules)
+            versions[tag.tag_id] = f"broken:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     return versions
 
 

@@ -144,6 +144,7 @@ def merge_metadata(report: MergeReport) -> dict[str, Any]:
         "after": MetadataValue.json(moves(report.after)),
         "gate": MetadataValue.json(list(report.gate)),
         **({"dry_run": True} if report.dry_run else {}),
+        "duration": MetadataValue.float(round(sum(report.seconds.values()), 3)),
         "seconds": MetadataValue.json(report.seconds),
         **report.launched,
     }

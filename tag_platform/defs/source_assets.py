@@ -9,7 +9,6 @@ from dagster import (
     AssetCheckResult,
     AssetExecutionContext,
     AssetsDefinition,
-    BackfillPolicy,
     DataVersion,
     MaterializeResult,
     MetadataValue,
@@ -19,11 +18,11 @@ from dagster import (
 from tag_platform.catalog.sources import SourceTable
 from tag_platform.compute.planning import source_plan
 from tag_platform.compute.report import SourceReport
-from tag_platform.defs.checks import declared_columns, source_check_specs, source_checks
+from tag_platform.defs.checks import declared_columns, duplicate_users, source_check_specs, source_checks
 from tag_platform.defs.history import Materialized, directories, latest, source_key
-from tag_platform.defs.partitions import selected_shards, shards_definition
+from tag_platform.defs.partitions import backfill_policy, selected_shards, shards_definition
 from tag_platform.defs.resources import Context, RunOptions, StepLauncher
-from tag_platform.lake.raw import list_raw_files
+from tag_platform.lake.raw import DuplicateUsers, list_raw_files
 from tag_platform.lake.snapshots import is_present, new_snapshot, snapshot_id
 from tag_platform.settings import Settings
 from tag_platform.shards import shard_key
@@ -40,6 +39,7 @@ def _source_asset(table: SourceTable, settings: Settings) -> AssetsDefinition:
         key=source_key(table.name),
         group_name="sources",
         kinds={"parquet", "pyspark"},
+        owners=settings.owners,
         description=(
             f"Snapshot of the raw table `{table.path or table.catalog}`, divided by user shard. Unchanged files "
             "are not copied again; rows without a usable user id are set aside and counted."
@@ -48,16 +48,20 @@ def _source_asset(table: SourceTable, settings: Settings) -> AssetsDefinition:
         check_specs=source_check_specs(source_key(table.name)),
         code_version=FORMAT,
         partitions_def=shards_definition(settings),
-        backfill_policy=BackfillPolicy.single_run(),
+        backfill_policy=backfill_policy(settings),
     )
     def source(
         context: AssetExecutionContext, launcher: StepLauncher, options: RunOptions
     ) -> Iterator[MaterializeResult[Any] | AssetCheckResult]:
         shards, as_of = selected_shards(context), options.date(context, settings)
-        version, metadata = refresh_source(context, launcher, table, as_of, shards, settings)
+        selected = {check.name for check in context.selected_asset_check_keys}
+        try:
+            version, metadata = refresh_source(context, launcher, table, as_of, shards, settings)
+        except DuplicateUsers as error:
+            yield from (check for check in duplicate_users(error) if check.check_name in selected)
+            raise
         yield MaterializeResult(metadata=metadata, data_version=DataVersion(version))
         facts = {name: getattr(value, "value", value) for name, value in metadata.items()}
-        selected = {check.name for check in context.selected_asset_check_keys}
         yield from (check for check in source_checks(table, facts, as_of) if check.check_name in selected)
 
     return source
@@ -106,6 +110,7 @@ def refresh_source(
         "digest": MetadataValue.text(digest),
         "stored_columns": MetadataValue.json(report.columns),
         "version": MetadataValue.text(version),
+        "duration": MetadataValue.float(round(sum(report.seconds.values()), 3)),
         "seconds": MetadataValue.json(report.seconds),
         "copied": True,
         **report.launched,

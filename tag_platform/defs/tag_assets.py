@@ -5,6 +5,7 @@ of its own, one tag with a broken rule would keep all the others from MySQL. Eac
 metadata and history, and the merge alone can be chosen as well.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,7 +16,6 @@ from dagster import (
     AssetObservation,
     AssetsDefinition,
     AssetSpec,
-    BackfillPolicy,
     DataVersion,
     MaterializeResult,
     MetadataValue,
@@ -30,25 +30,26 @@ from tag_platform.catalog.tags import Catalog, Tag
 from tag_platform.defs.checks import tag_check_specs, tag_checks
 from tag_platform.defs.history import MERGED_KEY, Materialized, latest, source_key, tag_id_of, tag_key
 from tag_platform.defs.merging import merge
-from tag_platform.defs.partitions import selected_shards, shards_definition
+from tag_platform.defs.partitions import backfill_policy, selected_shards, shards_definition
 from tag_platform.defs.resources import RunOptions, StepLauncher
 from tag_platform.defs.tagging import compute_tags
 from tag_platform.settings import Settings
 from tag_platform.shards import shard_key
+from tag_platform.tags.domains import domain_of
 
-# The business domains of the shipped categories; Dagster's group names are ASCII.
-GROUPS = {
-    "财富管理": "wealth",
-    "行为分析": "behavior",
-    "风险管理": "risk",
-    "生命周期": "lifecycle",
-    "价值管理": "value",
-    "人口特征": "demographic",
-}
 TAG_COLUMNS = TableSchema(
     columns=[
         TableColumn("user_id", "string", description="The user, byte by byte as the sources have it."),
         TableColumn("tag_ids", "array<int>", description="The tags of one pass that the user has, ascending."),
+    ]
+)
+TABLE_COLUMNS = TableSchema(
+    columns=[
+        TableColumn("user_id", "varchar(100)", description="The user, compared byte by byte."),
+        TableColumn("tag_ids", "json", description="The user's tags, ascending; [] for a user who has none left."),
+        TableColumn("tag_details", "json", description="Name and category of each of them, by tag id."),
+        TableColumn("created_time", "timestamp", description="When the row was made. Never changes."),
+        TableColumn("updated_time", "timestamp", description="When tag_ids or tag_details changed last, in UTC."),
     ]
 )
 Event = MaterializeResult[Any] | AssetCheckResult
@@ -56,7 +57,7 @@ Event = MaterializeResult[Any] | AssetCheckResult
 
 def tag_assets(catalog: Catalog, sources: Mapping[str, SourceTable], settings: Settings) -> AssetsDefinition:
     rulebook = parse_catalog(catalog, declared_schema(sources))
-    specs = [_tag_spec(tag, rulebook, sources) for tag in catalog.active]
+    specs = [_tag_spec(tag, rulebook, sources, settings) for tag in catalog.active]
     checks = [check for spec in specs for check in tag_check_specs(spec.key)]
     specs.append(
         AssetSpec(
@@ -64,6 +65,8 @@ def tag_assets(catalog: Catalog, sources: Mapping[str, SourceTable], settings: S
             deps=[spec.key for spec in specs],
             group_name="user_tags",
             kinds={"mysql"},
+            owners=settings.owners,
+            metadata={"dagster/column_schema": TABLE_COLUMNS},
             skippable=True,
             description="The table `user_tags`: what was computed since the last merge is written where it differs.",
         )
@@ -75,7 +78,7 @@ def tag_assets(catalog: Catalog, sources: Mapping[str, SourceTable], settings: S
         check_specs=checks,
         can_subset=True,
         partitions_def=shards_definition(settings),
-        backfill_policy=BackfillPolicy.single_run(),
+        backfill_policy=backfill_policy(settings),
     )
     def tags(context: AssetExecutionContext, launcher: StepLauncher, options: RunOptions) -> Iterator[Event]:
         shards = selected_shards(context)
@@ -116,22 +119,34 @@ def _hits_before(context: AssetExecutionContext, key: AssetKey, shards: tuple[in
     return None if len(counts) < len(shards) or None in counts else sum(counts)
 
 
-def _tag_spec(tag: Tag, rulebook: Rulebook, sources: Mapping[str, SourceTable]) -> AssetSpec:
+def _pretty(text: str) -> str:
+    """The rule's JSON for people; as it is where it is no JSON."""
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
+    except ValueError:
+        return text
+
+
+def _tag_spec(tag: Tag, rulebook: Rulebook, sources: Mapping[str, SourceTable], settings: Settings) -> AssetSpec:
     rule = rulebook.rules.get(tag.tag_id)
+    needs = rulebook.needs.get(tag.tag_id)
     # What cannot be told from the declared columns alone depends on every source.
-    tables = {table for table, _ in rule.fields} if rule and not rule.true_for_unknown else set(sources)
+    tables = {table for table, _ in needs.columns} if needs and not needs.everybody else set(sources)
     words = rule.describe() if rule else rulebook.broken.get(tag.tag_id, "")
+    tag_class = rulebook.classes.get(tag.tag_id)
     lines = [f"**{tag.name}** · {tag.category}", tag.description, words]
-    lines += [f"```json\n{text}\n```" for text in tag.rules]
+    lines += [f"Python class: `{tag_class.path()}`"] if tag_class else []
+    lines += [f"```json\n{_pretty(text)}\n```" for text in tag.rules]
     return AssetSpec(
         tag_key(tag.tag_id),
         deps=[source_key(table) for table in sorted(tables)],
         description="\n\n".join(line for line in lines if line),
-        group_name=GROUPS.get(tag.category, "other_tags"),
-        kinds={"pyspark"},
-        code_version=rule.digest[:16] if rule else None,
+        group_name=domain_of(tag.category),
+        kinds={"pyspark", *(["python"] if tag_class else [])},
+        owners=settings.owners,
+        code_version=rulebook.version(tag.tag_id)[:16] if rule else None,
         skippable=True,
-        tags={"domain": GROUPS.get(tag.category, "other_tags")},
+        tags={"domain": domain_of(tag.category)},
         metadata={
             "dagster/column_schema": TAG_COLUMNS,
             "tag_id": tag.tag_id,

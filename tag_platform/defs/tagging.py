@@ -49,6 +49,8 @@ class ComputedTagSet:
             "coverage": MetadataValue.float(round(total / users, 6) if users else 0.0),
             "as_of": MetadataValue.text(self.plan.as_of.isoformat()),
             "rule_version": MetadataValue.text(next(t.version for t in self.plan.tags if t.tag_id == tag_id)),
+            "sample": MetadataValue.md(_sample(self.report.sample.get(tag_id, []))),
+            "duration": MetadataValue.float(round(sum(self.report.seconds.values()), 3)),
             "seconds": MetadataValue.json(self.report.seconds),
             **self.report.launched,
         }
@@ -59,7 +61,12 @@ class ComputedTagSet:
             return {}
         rows = {shard_key(shard): n for shard, n in self.report.rows.items()}
         entry = Materialized(0, run_id, {"path": self.report.path, "rows_by_shard": rows})
-        return {tag.tag_id: dict.fromkeys(self.plan.shards, entry) for tag in self.plan.tags}
+        return {tag_id: dict.fromkeys(self.plan.shards, entry) for tag_id in self.report.hits}
+
+
+def _sample(users: Sequence[str]) -> str:
+    """A few masked users as a list in Markdown."""
+    return "\n".join(f"- `{user}`" for user in users) or "Nobody has the tag."
 
 
 def compute_tags(
@@ -102,11 +109,16 @@ def compute_tags(
     report = launcher.launch(context, plan)
     if not isinstance(report, TagsReport):
         raise TypeError(f"an evaluation plan ended with {report.kind}")
+    for tag_id, reason in report.broken.items():
+        context.log.error(f"tag {tag_id} is not computed, users keep it as they have it: {reason}")
+    broken |= report.broken
     total = sum(report.users.values())
-    context.log.info(f"{len(usable)} tags for {total:,} users: {sum(report.rows.values()):,} have at least one")
+    context.log.info(f"{len(report.hits)} tags for {total:,} users: {sum(report.rows.values()):,} have at least one")
     inputs = "\0".join(sorted({entry.path for entries in snapshots.values() for entry in entries.values()}))
     versions = {
-        tag.tag_id: hashlib.sha256(f"{tag.version}\0{as_of}\0{inputs}".encode()).hexdigest()[:16] for tag in plan.tags
+        tag.tag_id: hashlib.sha256(f"{tag.version}\0{as_of}\0{inputs}".encode()).hexdigest()[:16]
+        for tag in plan.tags
+        if tag.tag_id in report.hits
     }
     return ComputedTagSet(plan, report, broken, versions)
 

@@ -74,6 +74,7 @@ def plan_undo(undone_run: str, run_id: str, catalog: Catalog, settings: Settings
         undone_run=undone_run,
         undone=tuple(entry.path for entry in undone),
         later=tuple(entry.path for entry in later),
+        since=f"{undone[0].started:%Y-%m-%d %H:%M:%S.%f}",
         shards=tuple(sorted(shards)),
         shard_count=settings.shards,
         details={tag.tag_id: tag.details for tag in catalog.tags},

@@ -23,6 +23,10 @@ class SourceUnusable(TagPlatformError):
     """A source table is missing, empty, unreadable, without its user column, or holds a user twice."""
 
 
+class DuplicateUsers(SourceUnusable):
+    """A source table holds a user twice: which of the rows is right, nobody can tell."""
+
+
 @dataclass(frozen=True)
 class RawFiles:
     """The Parquet files to read, as URIs; `partition` is the partition's value (None for a plain table)."""

@@ -96,7 +96,8 @@ def _number(kind: ColumnType, text: str) -> Any:
     if number is None:
         raise ValueError(f"found {shown(text)}, which is no {kind.name}")
     if kind.base == "float":
-        return values.nearest_float(kind.bits, number)
+        near = values.nearest_float(kind.bits, number)
+        return -near if near == 0 and text.startswith("-") else near  # as text, -0.0 is not 0.0
     limit = Decimal(2 ** (kind.bits - 1)) if kind.base == "int" else Decimal(10) ** (kind.precision - kind.scale)
     if not -limit <= number < limit or (kind.base == "int" and number != number.to_integral_value()):
         raise ValueError(f"{shown(text)} does not fit {kind.name}")

@@ -29,9 +29,9 @@ class InvalidRule(BadInput):
 
 def shown(value: object, limit: int = 60) -> str:
     """A found value as an error message shows it: as JSON, cut to `limit` characters."""
-    if isinstance(value, str):
+    if type(value) is str:
         text = '"' + value[: limit + 1].replace("\\", "\\\\").replace('"', '\\"') + '"'
-        text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+        text = text if text.isprintable() else "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
     elif value is None:
         text = "null"
     elif isinstance(value, bool):
@@ -41,5 +41,5 @@ def shown(value: object, limit: int = 60) -> str:
     elif isinstance(value, list | tuple):
         text = "[" + ", ".join(shown(v, 20) for v in value[:4]) + (", …]" if len(value) > 4 else "]")
     else:
-        text = str(value)
+        text = str(value)  # numbers as the rule writes them, which are a kind of str to the parser
     return text if len(text) <= limit else text[: limit - 1] + "…"

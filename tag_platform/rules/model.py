@@ -202,7 +202,10 @@ def plain(value: Any) -> Any:
 
 
 def number_text(number: Decimal) -> str:
-    """One spelling for equal numbers: plain digits where that is short, otherwise with an exponent."""
+    """One spelling for equal numbers: plain digits where that is short, otherwise with an exponent. Stored values may be
+    infinite, literals never are."""
+    if not number.is_finite():
+        return str(number)
     sign, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)
     figures = "".join(map(str, digits)).lstrip("0")

@@ -58,8 +58,9 @@ Lower = Callable[[Term, Any, date], Predicate]
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator. `test(x, value, as_of)` decides for a value that is not NULL, `lower(term, value, as_of)` says the
-    same to engines; both are those of the operator it `negates`, where there is one."""
+    """One operator. `words` stand between field and value, or hold the value's places. `test(x, value, as_of)` decides
+    for a value that is not NULL, `lower(term, value, as_of)` says the same to engines; both are those of the operator
+    it `negates`, where there is one."""
 
     name: str
     aliases: tuple[str, ...]
@@ -226,23 +227,23 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     _negative("is_not_empty", (), "is_empty", _LIST, Shape.NOTHING, "list", "is not empty"),
     _relative(
-        "recent_days", Shape.DAYS, "is in the last days:", "as_of − N ≤ d ≤ as_of",
+        "recent_days", Shape.DAYS, "is in the last {} days", "as_of − N ≤ d ≤ as_of",
         lambda n, as_of: (calendar.shifted(as_of, -n), as_of),
     ),
     _relative(
-        "days_ago", Shape.DAYS, "is at least this many days ago:", "d ≤ as_of − N",
+        "days_ago", Shape.DAYS, "is at least {} days ago", "d ≤ as_of − N",
         lambda n, as_of: (date.min, calendar.shifted(as_of, -n)),
     ),
     _relative(
-        "days_ago_between", Shape.DAYS_RANGE, "lies this many days back:", "as_of − b ≤ d ≤ as_of − a",
+        "days_ago_between", Shape.DAYS_RANGE, "is {} to {} days ago", "as_of − b ≤ d ≤ as_of − a",
         lambda n, as_of: (calendar.shifted(as_of, -n[1]), calendar.shifted(as_of, -n[0])),
     ),
     _relative(
-        "within_next_days", Shape.DAYS, "is in the next days:", "as_of ≤ d ≤ as_of + N",
+        "within_next_days", Shape.DAYS, "is in the next {} days", "as_of ≤ d ≤ as_of + N",
         lambda n, as_of: (as_of, calendar.shifted(as_of, n)),
     ),
     Operator(
-        "anniversary_within_days", (), "relative date", _DATES, Shape.DAYS, "has its anniversary in the next days:",
+        "anniversary_within_days", (), "relative date", _DATES, Shape.DAYS, "has its anniversary in the next {} days",
         "the next month-and-day anniversary of d falls in as_of … as_of + N (29 February counts as 28 February in "
         "other years)",
         lambda x, v, t: (_day(x).month, _day(x).day) in calendar.month_days(t, v),

@@ -19,6 +19,7 @@ from tag_platform.rules.values import BadValue, parse_number
 
 MAX_DEPTH = 32
 MAX_LEAVES = 1_000
+MAX_UNKNOWN_KEYS = 20  # that are named, of one object
 RuleSource = str | bytes | Mapping[str, Any]
 
 _LEAF_KEYS = ("field", "operator", "value", "type", "table", "value_field")
@@ -71,9 +72,11 @@ class _RuleParser:
         self.errors.append(RuleError(path, message))
 
     def keys(self, found: Mapping[str, Any], path: str, allowed: Collection[str]) -> None:
-        for key in found:
-            if key not in allowed:
-                self.refuse(path, f"unknown key {shown(key)}; allowed are {', '.join(allowed)}")
+        unknown = [key for key in found if key not in allowed]
+        for key in unknown[:MAX_UNKNOWN_KEYS]:
+            self.refuse(path, f"unknown key {shown(key)}; allowed are {', '.join(allowed)}")
+        if len(unknown) > MAX_UNKNOWN_KEYS:
+            self.refuse(path, f"and {len(unknown) - MAX_UNKNOWN_KEYS:,} unknown keys more")
 
     def group(self, found: Any, path: str, depth: int, members: tuple[str, ...] = ("conditions",)) -> Node | None:
         """A group; `members` are the keys that may hold its members (`fields` only inside a `condition`)."""
@@ -87,10 +90,9 @@ class _RuleParser:
         self.keys(found, path, ("logic", *members))
         given = [key for key in members if key in found]
         if len(given) != 1:
-            wanted = " or ".join(f"'{key}'" for key in members)
-            self.refuse(
-                path, f"found {'both' if given else 'neither' if len(members) > 1 else 'no'} {wanted}; one is needed"
-            )
+            named = [f"'{key}'" for key in members]
+            what = "both " + " and ".join(named) if given else "neither " + " nor ".join(named)
+            self.refuse(path, f"found {what if len(members) > 1 else f'no {named[0]}'}; one is needed")
         logic = self.logic(found, path)
         nodes: list[Node | None] = []
         for key in given:
@@ -168,6 +170,8 @@ class _RuleParser:
     def leaf(self, found: Mapping[str, Any], path: str) -> Node | None:
         before = len(self.errors)
         self.keys(found, path, _LEAF_KEYS)
+        if "table" in found and found["table"] is None:
+            self.refuse(f"{path}.table", "found null; the name of a table is allowed")
         named = self.operators(found, path)
         field = self.field(found, "field", found.get("table"), path)
         kind = self.type(found, field, path)

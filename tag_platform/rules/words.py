@@ -6,6 +6,7 @@ from typing import Any
 
 from tag_platform.rules.model import Leaf, Node, TagLeaf, plain
 from tag_platform.rules.operators import Shape
+from tag_platform.rules.regex import Regex
 
 _LONGEST_LIST = 8
 _LONGEST_TEXT = 60
@@ -35,8 +36,8 @@ def describe_leaf(leaf: Leaf) -> str:
         return f"{leaf.field} {words}"
     if shape is Shape.RANGE:
         return f"{leaf.field} {words} {say(value[0])} and {say(value[1])}"
-    if shape is Shape.DAYS_RANGE:
-        return f"{leaf.field} {words} {value[0]} to {value[1]}"
+    if "{}" in words:
+        return f"{leaf.field} {words.format(*(value if isinstance(value, tuple) else (value,)))}"
     return f"{leaf.field} {words} {say(value)}"
 
 
@@ -45,9 +46,12 @@ def say(value: Any) -> str:
     if isinstance(value, tuple):
         more = f", … ({len(value)} in all)" if len(value) > _LONGEST_LIST else ""
         return ", ".join(say(member) for member in value[:_LONGEST_LIST]) + more
-    shown = plain(value)
-    if isinstance(shown, bool):
-        return "true" if shown else "false"
-    text = str(shown)
-    cut = text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
-    return f'"{cut}"' if isinstance(value, str) or hasattr(value, "pattern") else cut
+    if isinstance(value, str | Regex):
+        text = value.pattern if isinstance(value, Regex) else value.replace('"', '\\"')
+        cut = text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+        # A terminal must not obey what a value says.
+        return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in cut) + '"'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(plain(value))
+    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"

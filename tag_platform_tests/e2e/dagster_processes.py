@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +56,52 @@ class Processes:
             json.dumps({"query": query, "variables": variables}).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 (our own loopback address)
-            return json.load(response)["data"]
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 (our own loopback address)
+            answer = json.load(response)
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
+
+    def launch(self, job: str, config: Any = None, assets: Sequence[Sequence[str]] = (), **tags: str) -> str:
+        """Submits a run to the queue and returns its id. `tags` are run tags, written with __ for /."""
+        selection = [{"path": list(path)} for path in assets] or None
+        answer = self.graphql(
+            LAUNCH,
+            params={
+                "selector": {**REPOSITORY, "jobName": job, "assetSelection": selection},
+                "runConfigData": config or {},
+                "executionMetadata": {"tags": [{"key": k.replace("__", "/"), "value": v} for k, v in tags.items()]},
+            },
+        )["launchRun"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        return str(answer["run"]["runId"])
+
+    def runs(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The newest runs first, with `tags` as a dict."""
+        found = self.graphql(RUNS, limit=limit)["runsOrError"]["results"]
+        return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found]
+
+
+LAUNCH = """
+mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+  ... on RunConfigValidationInvalid { errors { message } } } }
+"""
+RUNS = """
+query ($limit: Int!) { runsOrError(limit: $limit) { ... on Runs { results {
+  runId jobName status startTime endTime parentRunId tags { key value } } } } }
+"""
+TICKS = """
+query ($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { ... on Sensor {
+  sensorState { ticks(limit: 1) { status skipReason } } } } }
+"""
+REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "tag_platform"}
+
+
+def last_tick(running: Processes) -> str | None:
+    """What the sensor `live_tags` said last."""
+    selector = {**REPOSITORY, "sensorName": "live_tags"}
+    ticks = running.graphql(TICKS, selector=selector)["sensorOrError"]["sensorState"]["ticks"]
+    return str(ticks[0]["skipReason"]) if ticks else None
 
 
 def eventually(condition: Callable[[], bool], what: str, seconds: float) -> None:
@@ -81,8 +125,8 @@ def listens(port: int) -> bool:
 
 
 @contextmanager
-def dagster_processes(folder: Path, warehouse: Path) -> Iterator[Processes]:
-    """Starts everything below `folder`, ends everything at exit."""
+def dagster_processes(folder: Path, warehouse: Path, **variables: str) -> Iterator[Processes]:
+    """Starts everything below `folder`, with more `variables`; ends everything at exit."""
     mysql_port, code_port, ui_port = free_port(), free_port(), free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("TAG_", "MYSQL_", "DAGSTER_"))},
@@ -98,6 +142,7 @@ def dagster_processes(folder: Path, warehouse: Path) -> Iterator[Processes]:
         "TAG_PLATFORM_DAGSTER_URL": f"mysql+pymysql://tag_user:tag_pass@127.0.0.1:{mysql_port}/tag_dagster"
         "?ssl_disabled=true",
         "DAGSTER_HOME": str(folder),
+        **variables,
     }
     shutil.copy(CHECKOUT / "dagster.yaml", folder)
     (folder / "home").mkdir()
@@ -142,8 +187,10 @@ def _database(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def database_command(folder: Path, port: int) -> list[str]:
+    # A server that starts removes what looks like a temporary table, those of others included.
+    (folder / "mysql-tmp").mkdir(exist_ok=True)
     command = ["mariadbd", "--no-defaults", "--user=root", f"--datadir={folder / 'mysql'}", f"--port={port}"]
-    return [*command, "--bind-address=127.0.0.1", f"--socket={folder / 's.sock'}"]
+    return [*command, f"--tmpdir={folder / 'mysql-tmp'}", "--bind-address=127.0.0.1", f"--socket={folder / 's.sock'}"]
 
 
 @contextmanager

@@ -146,7 +146,13 @@ def _database(made: Deployment) -> Iterator[None]:
     who = ("--user=root",) if os.geteuid() == 0 else ()
     options = ("--no-defaults", *who, f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db")
     subprocess.run((install, *options), check=True, capture_output=True)
-    at = (f"--port={made.ports['mysql']}", "--bind-address=127.0.0.1", f"--socket={data}/s.sock")
+    (made.folder / "mysql-tmp").mkdir()  # a server that starts removes temporary tables, those of others included
+    at = (
+        f"--tmpdir={made.folder / 'mysql-tmp'}",
+        f"--port={made.ports['mysql']}",
+        "--bind-address=127.0.0.1",
+        f"--socket={data}/s.sock",
+    )
     with made.process("mysql", server, "--no-defaults", *who, f"--datadir={data}", *at):
         until(lambda: _answers(made.ports["mysql"]), "the database", made.folder / "mysql.log")
         connection = pymysql.connect(unix_socket=f"{data}/s.sock", user="root", autocommit=True)

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from tag_platform_tests.e2e.dagster_processes import Processes, dagster_processes, eventually
+from tag_platform_tests.e2e.dagster_processes import Processes, eventually, last_tick
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -20,58 +15,6 @@ CHECK = """
 query ($path: [String!]!) { assetNodeOrError(assetKey: {path: $path}) { ... on AssetNode {
   assetChecksOrError { ... on AssetChecks { checks { name executionForLatestMaterialization { status } } } } } } }
 """
-TICKS = """
-query ($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { ... on Sensor {
-  sensorState { ticks(limit: 1) { status skipReason } } } } }
-"""
-SELECTOR = {
-    "repositoryName": "__repository__",
-    "repositoryLocationName": "tag_platform",
-    "sensorName": "live_tags",
-}
-
-
-def write_sources(root: Path) -> None:
-    """Ten users, u0 … u9, aged 20 to 29."""
-    users = [f"u{i}" for i in range(10)]
-    today = datetime.now(UTC).date()
-    tables: dict[str, dict[str, list[object]]] = {
-        "user_basic_info": {
-            "age": [20 + i for i in range(10)],
-            "gender": ["m"] * 10,
-            "country": ["CN"] * 10,
-            "user_level": ["VIP1"] * 10,
-            "kyc_status": ["verified"] * 10,
-            "registration_date": [today] * 10,
-            "risk_score": [50] * 10,
-        },
-        "user_asset_summary": {"total_asset_value": [1.0] * 10, "cash_balance": [1.0] * 10},
-        "user_activity_summary": {
-            "trade_count_30d": [1] * 10,
-            "trade_amount_30d": [1.0] * 10,
-            "login_count_30d": [1] * 10,
-            "last_login_date": [today] * 10,
-        },
-    }
-    for name, columns in tables.items():
-        folder = root / name / f"dt={today}"
-        folder.mkdir(parents=True)
-        pq.write_table(pa.table({"user_id": users, **columns}), folder / "part-0.parquet")
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
-    folder = tmp_path_factory.mktemp("live")
-    write_sources(folder / "warehouse")
-    with dagster_processes(folder, folder / "warehouse") as processes:
-        # From the first tick on, what is inserted is a change.
-        eventually(lambda: last_tick(processes) == "All tags are as they were requested.", "the first tick", 90)
-        yield processes
-
-
-def last_tick(running: Processes) -> str | None:
-    ticks = running.graphql(TICKS, selector=SELECTOR)["sensorOrError"]["sensorState"]["ticks"]
-    return str(ticks[0]["skipReason"]) if ticks else None
 
 
 def tags(running: Processes) -> set[str]:

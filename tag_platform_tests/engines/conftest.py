@@ -13,14 +13,16 @@ import pytest
 from pydantic import Field, TypeAdapter
 
 from tag_platform.compute.report import Report
+from tag_platform.settings import CHECKOUT
 
 
 class PlanRunner:
     """Runs plan files, in order, with the engine that `SPARK_MASTER_URL` asks for (none: Sail), as a launcher would:
     another process, a plan in, a report out."""
 
-    def __init__(self, master: str | None) -> None:
+    def __init__(self, master: str | None, python: str = sys.executable) -> None:
         self.master = master
+        self.python = python
 
     def run(self, folder: Path, *plans: str) -> list[Report]:
         names = []
@@ -30,10 +32,14 @@ class PlanRunner:
             names.append(str(name))
         # PySpark leaves marks in the environment of a process that had a session of another kind.
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYSPARK_"))}
-        environment |= {"SPARK_MASTER_URL": self.master or "", "SPARK_LOCAL_IP": "127.0.0.1"}
+        environment |= {
+            "SPARK_MASTER_URL": self.master or "",
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "PYTHONPATH": str(CHECKOUT),
+        }
         environment |= {"TAG_PLATFORM_LAKE": str(folder), "TAG_PLATFORM_WAREHOUSE": str(folder)}  # no S3 client needed
         done = subprocess.run(
-            [sys.executable, "-m", "tag_platform_tests.engines.run_plans", *names],
+            [self.python, "-m", "tag_platform_tests.engines.run_plans", *names],
             env=environment,
             capture_output=True,
             text=True,

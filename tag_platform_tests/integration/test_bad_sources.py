@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +62,37 @@ def test_unreadable_file(good: Settings) -> None:
     with filesystem.open_output_stream(f"{root}/user_basic_info/dt={TOMORROW}/part-0.parquet") as out:
         out.write(b"this is no Parquet file at all")
     refused(good, "user_basic_info cannot be read")
+
+
+def test_partition_without_a_file(good: Settings) -> None:
+    """Markers and empty files of an unfinished write are no data."""
+    filesystem, root = open_filesystem(good.warehouse, good)
+    for name in ("_SUCCESS", ".part-0.parquet.crc", "part-0.parquet"):
+        with filesystem.open_output_stream(f"{root}/user_basic_info/dt={TOMORROW}/{name}") as out:
+            out.write(b"" if name.startswith("part") else b"x")
+    refused(good, rf"user_basic_info: there is no file in .*/user_basic_info/dt={TOMORROW}")
+
+
+def test_full_disk(good: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lake without room: one sentence that names the lake, not the source, and nothing written into MySQL."""
+    before = user_tags(good)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", str(tmp_path)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system of a limited size can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        monkeypatch.setenv("TAG_PLATFORM_LAKE", str(tmp_path / "lake"))
+        users = [f"user_{number}" for number in range(5000)]
+        write_people(good, users, TOMORROW, age=list(range(5000)))
+        with pytest.raises(TagPlatformError, match=r"The lake is full, the snapshot file://.* was not written"):
+            run(load_settings(), as_of=TOMORROW.isoformat())
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+        filesystem, root = open_filesystem(good.warehouse, good)
+        for table in ("user_basic_info", "user_asset_summary", "user_activity_summary"):
+            filesystem.delete_dir(f"{root}/{table}/dt={TOMORROW}")
+    assert user_tags(good) == before
 
 
 def test_missing_table(good: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,14 @@ from datetime import date
 import duckdb
 import pytest
 
+from tag_platform.catalog.migrate import migrate
 from tag_platform.sample_data import warehouse as samples
 from tag_platform.settings import Settings
 from tag_platform_tests.platform import query, run, tags_of, user_tags
 
 pytestmark = pytest.mark.integration
 TODAY = date(2026, 11, 23)
-USERS = 20_000
+USERS = 100_000
 
 # Written from the tags' definition, not from our code. TRY_CAST of the trimmed text stands for "what is no number is
 # unknown"; NaN is unknown too.
@@ -67,6 +68,16 @@ def computed(module_settings: Settings) -> Settings:
 def test_equals_duckdb(computed: Settings) -> None:
     """Every user has exactly the tags that an independent query finds."""
     assert tags_of(computed) == right_answer(computed)
+
+
+@pytest.mark.slow
+def test_a_million_users_equal_duckdb(settings: Settings) -> None:
+    """The same for a million users: more files, more batches, more than one task for each part of the work."""
+    migrate(settings)
+    samples.write(settings, samples.Request(1_000_000, 8, 1, TODAY), lambda _: None)
+    expected = right_answer(settings)
+    assert run(settings)["user_tags"] == {"inserted": len(expected), "updated": 0, "unchanged": 0}
+    assert tags_of(settings) == expected
 
 
 def test_details_name_each_tag(computed: Settings) -> None:

@@ -25,6 +25,10 @@ def failed(facts: dict[str, Any], as_of: date = date(2026, 3, 2)) -> set[str]:
     [
         ({}, set()),
         ({"stored_columns": {"other": "int"}}, {"columns_present"}),
+        ({"stored_columns": {"age": "string"}}, set()),
+        ({"stored_columns": {"age": "date"}}, {"types_fit"}),
+        ({"stored_columns": {"age": "array<int>"}}, {"types_fit"}),
+        ({"stored_columns": {"age": "map<string,int>"}}, {"types_fit"}),
         ({"set_aside": 11}, {"user_ids_usable"}),
         ({"partition": "2026-02-27"}, {"fresh"}),
         ({"partition": ""}, set()),
@@ -34,9 +38,9 @@ def test_each_defect_of_a_source_fails_its_own_check(facts: dict[str, Any], name
     assert failed(facts) == names
 
 
-def test_only_missing_columns_block() -> None:
+def test_only_missing_columns_and_doubled_users_block() -> None:
     """A late or slightly dirty table must not stop everybody's tags."""
-    assert [spec.name for spec in source_check_specs(KEY) if spec.blocking] == ["columns_present"]
+    assert [spec.name for spec in source_check_specs(KEY) if spec.blocking] == ["columns_present", "user_ids_unique"]
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,4 @@ def test_everything_can_be_loaded_as_one_repository(tmp_path: Path) -> None:
     definitions = build_definitions(catalog, SOURCES, settings)
     Definitions.validate_loadable(definitions)
     repository = definitions.get_repository_def()
-    assert {sensor.name for sensor in repository.sensor_defs} == {"live_tags", "new_data", "failed_runs"}
-    assert {schedule.name for schedule in repository.schedule_defs} == {"daily_refresh"}
     assert {"tag_all", "tag_users"} <= set(repository.job_names)

@@ -1,0 +1,1 @@
+"""Tags of the domain 生命周期."""

@@ -1,0 +1,1 @@
+"""Tags of the domain 风险管理."""

@@ -1,0 +1,1 @@
+"""Tags of the domain 财富管理."""
