@@ -16,7 +16,7 @@ from tag_platform.catalog.rulebook import check_tag_ids, parse_catalog, stored_s
 from tag_platform.catalog.sources import SourceTable, load_sources
 from tag_platform.catalog.tags import load_catalog
 from tag_platform.compute.ledger import newest_merge
-from tag_platform.compute.plan import ComputedTags, EvaluateTags, MergeShards, MergeTags, ShardSource, UndoRun
+from tag_platform.compute.plan import AnyPlan, ComputedTags, MergeShards, MergeTags
 from tag_platform.compute.planning import gate_bounds, source_plan, tags_plan
 from tag_platform.compute.report import MergeReport, Report, SourceReport, TagsReport
 from tag_platform.errors import BadInput, TagPlatformError
@@ -27,7 +27,7 @@ from tag_platform.settings import Settings
 from tag_platform.shards import shard_of
 
 log = logging.getLogger("tag_platform.run")
-Run = Callable[[ShardSource | EvaluateTags | MergeTags | UndoRun], Report]
+Run = Callable[[AnyPlan], Report]
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def run_direct(
             output=new_snapshot(settings.lake, "merged_user_tags", run_id),
             run_id=run_id,
             ledger_at=ledger_at,
-            bounds=None if allow_large_change else gate_bounds(settings),
+            bounds=None if allow_large_change else gate_bounds(settings, catalog),
         )
     )
     assert isinstance(merge, MergeReport)  # noqa: S101

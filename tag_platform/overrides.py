@@ -162,7 +162,7 @@ def _write(cursor: Cursor, catalog: Catalog, user_id: str, tag_id: int, kind: Ki
             "user_tags: this user's row holds tag_ids that are no list of whole numbers; correct it."
         )
     before = None if parsed is None else parsed[0]
-    after = _tags_after(before, tag_id, kind, current, tag_id in catalog.manual_ids)
+    after = tags_after(before, tag_id, kind, current, tag_id in catalog.manual_ids)
     if after is not None and after != before:
         details = DetailsText({tag.tag_id: tag.details for tag in catalog.tags})
         cursor.execute(UPSERT, (user_id, tag_ids_text(after), details(after)))
@@ -178,7 +178,7 @@ def _write(cursor: Cursor, catalog: Catalog, user_id: str, tag_id: int, kind: Ki
     return _override(cursor.fetchone() or ())
 
 
-def _tags_after(
+def tags_after(
     before: list[int] | None, tag_id: int, kind: Kind, current: Override | None, manual: bool
 ) -> list[int] | None:
     """The user's tags after the decision; None stays None (no row) unless a tag is given."""

@@ -105,6 +105,8 @@ class Settings(BaseSettings):
     gate_max_left_share: Share = Field(0.8, validation_alias="TAG_PLATFORM_GATE_MAX_LEFT_SHARE")
     gate_max_entered_share: Share = Field(2.0, validation_alias="TAG_PLATFORM_GATE_MAX_ENTERED_SHARE")
     gate_max_losing_share: Share = Field(0.5, validation_alias="TAG_PLATFORM_GATE_MAX_LOSING_SHARE")
+    gate_max_source_lost_share: Share = Field(0.3, validation_alias="TAG_PLATFORM_GATE_MAX_SOURCE_LOST_SHARE")
+    gate_max_source_gained_share: Share = Field(2.0, validation_alias="TAG_PLATFORM_GATE_MAX_SOURCE_GAINED_SHARE")
 
     # A package with tag classes of one's own, such as acme.tags: see tag_platform.tags.discovery.
     tags_package: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")] | None = Field(

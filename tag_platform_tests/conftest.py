@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,10 @@ from infra.local.ports import free_block
 from tag_platform.catalog.migrate import migrate
 from tag_platform.mysql import Database, connect
 from tag_platform.settings import Settings, load_settings
+from tag_platform_tests.mysql9 import running_mysql9, said
 
 MOST_WORKERS = 8  # of a parallel test run
+DEFAULT_SERVER, MYSQL9 = "installed_server", "mysql9"
 
 
 def instance_environment(home: Path) -> dict[str, str]:
@@ -80,6 +83,46 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     deployment.down(started)
 
 
+@pytest.fixture(scope="session")
+def mysql9_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A real MySQL 9, with the local deployment's accounts; gives its port."""
+    with running_mysql9(tmp_path_factory.mktemp("mysql9")) as port:
+        yield port
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest, services: Settings) -> Settings:
+    """The services, with the database server that the module is tested on: see `pytest_generate_tests`."""
+    if getattr(request, "param", DEFAULT_SERVER) == DEFAULT_SERVER:
+        return services
+    port = request.getfixturevalue("mysql9_server")
+    return services.model_copy(update={"mysql_host_given": services.mysql_host, "mysql_port": port})
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A module that says `DATABASES = "both"` is run on MySQL 9 as well. With a server of one's own (MYSQL_HOST), tests
+    are run on that one alone."""
+    both = getattr(metafunc.module, "DATABASES", "") == "both" and not os.environ.get("MYSQL_HOST")
+    if both and "server" in metafunc.fixturenames:
+        metafunc.parametrize("server", [DEFAULT_SERVER, MYSQL9], indirect=True, scope="session")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of a parallel test run hands over what it has to say in the summary."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["said"] = said
+
+
+def pytest_testnodedown(node: Any) -> None:
+    said.extend(getattr(node, "workeroutput", {}).get("said", []))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What a reader of the summary must know: on which servers the database tests ran."""
+    for line in sorted(set(said)):
+        terminalreporter.write_line(line)
+
+
 @pytest.fixture
 def settings(services: Settings, tmp_path: Path) -> Iterator[Settings]:
     """Settings of an empty platform for one test; see `own_settings`."""
@@ -88,10 +131,10 @@ def settings(services: Settings, tmp_path: Path) -> Iterator[Settings]:
 
 
 @pytest.fixture(scope="module")
-def module_settings(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def module_settings(server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """The same for all tests of a module, with the schema and the eight first tags in place. Four shards: fewer events
     than by default, since these tests are many runs."""
-    with own_settings(services, tmp_path_factory.mktemp("module"), TAG_PLATFORM_SHARDS="4") as made:
+    with own_settings(server, tmp_path_factory.mktemp("module"), TAG_PLATFORM_SHARDS="4") as made:
         migrate(made)
         yield made
 

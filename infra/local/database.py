@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -31,25 +32,35 @@ ROOT_PASSWORD = "root123"  # noqa: S105
 ACCOUNT_HOSTS = ("localhost", LOOPBACK)  # by the unix socket, by TCP
 
 
-def program(settings: Settings) -> Program:
-    """The server as the process runner starts it."""
+@dataclass(frozen=True)
+class ServerBinary:
+    """How a server is started; `options` are those that its place in the file system needs."""
+
+    argv: tuple[str, ...]
+    is_mariadb: bool
+    options: tuple[str, ...] = ()
+
+
+def program(settings: Settings, server: ServerBinary | None = None) -> Program:
+    """The server as the process runner starts it: the installed one, or another."""
+    server = server or installed_server()
     return Program(
         name="database",
-        argv=tuple(_server_command(settings)),
+        argv=tuple(_server_command(settings, server)),
         ports=(ServicePort(settings.mysql_port, "MYSQL_PORT", "the database"),),
         address=f"{LOOPBACK}:{settings.mysql_port}",
         stage=0,
         stop_seconds=60,  # a large buffer pool takes its time to be written
-        prepare=lambda: initialise(settings),
+        prepare=lambda: initialise(settings, server),
         ready=lambda: _not_ready(settings),
         complete=lambda: ensure_databases(settings),
     )
 
 
-def _server_command(settings: Settings) -> list[str]:
+def _server_command(settings: Settings, server: ServerBinary) -> list[str]:
     folders = Folders.of(settings)
     return [
-        *_server_base(folders.database / "data"),
+        *_server_base(server, folders.database / "data"),
         f"--port={settings.mysql_port}",
         f"--bind-address={LOOPBACK}",
         f"--socket={folders.sockets / 'mysql.sock'}",
@@ -69,18 +80,19 @@ def _server_command(settings: Settings) -> list[str]:
         "--local-infile=1",
         "--innodb-autoinc-lock-mode=2",  # MySQL's default: parallel loads do not wait for each other
         "--loose-mysqlx=OFF",
-        "--log-warnings=1" if _is_mariadb() else "--log-error-verbosity=2",
+        "--log-warnings=1" if server.is_mariadb else "--log-error-verbosity=2",
     ]
 
 
-def _server_base(data: Path) -> list[str]:
+def _server_base(server: ServerBinary, data: Path) -> list[str]:
     """Options that the server and its first initialisation share."""
     # Not the machine's: a server that starts removes what looks like a temporary table there, those of others included.
     temporary = data.with_name(f"{data.name}-tmp")
     temporary.mkdir(parents=True, exist_ok=True)
     return [
-        str(_server_binary()),
+        *server.argv,
         "--no-defaults",
+        *server.options,
         f"--datadir={data}",
         f"--tmpdir={temporary}",
         "--character-set-server=utf8mb4",
@@ -94,22 +106,20 @@ def _buffer_pool_megabytes() -> int:
     return int(min(max(psutil.virtual_memory().total // 8 // 2**20, 128), 2048))
 
 
-def _server_binary() -> Path:
+def installed_server() -> ServerBinary:
+    """The server that this machine has. Raises `TagPlatformError` where it has none."""
     search = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/usr/libexec"])
     for name in ("mariadbd", "mysqld"):
         if found := shutil.which(name, path=search):
-            return Path(found).resolve()
+            path = Path(found).resolve()
+            return ServerBinary((str(path),), "mariadb" in path.name)
     raise TagPlatformError(
         "No database server found (mariadbd, mysqld): run `make setup`, install mariadb-server (10.6 or newer), or "
         "name an own server by MYSQL_HOST."
     )
 
 
-def _is_mariadb() -> bool:
-    return "mariadb" in _server_binary().name
-
-
-def initialise(settings: Settings) -> None:
+def initialise(settings: Settings, server: ServerBinary) -> None:
     """Creates the data folder with both accounts, complete or not at all. Does nothing where it is there."""
     folder = Folders.of(settings).database
     (folder / "files").mkdir(mode=0o700, exist_ok=True)
@@ -118,18 +128,18 @@ def initialise(settings: Settings) -> None:
     new = folder / "data.new"
     shutil.rmtree(new, ignore_errors=True)  # of a first start that was interrupted
     accounts = folder / "accounts.sql"
-    write_private(accounts, "\n".join(_account_statements(settings)) + "\n")
+    write_private(accounts, "\n".join(_account_statements(settings, server)) + "\n")
     try:
-        if _is_mariadb():
+        if server.is_mariadb:
             install = shutil.which("mariadb-install-db") or "mysql_install_db"
-            options = _server_base(new)[1:]
+            options = _server_base(server, new)[len(server.argv) :]
             _run(
                 [install, *options, "--auth-root-authentication-method=normal", "--skip-test-db", "--force"],
                 folder / "init.log",
             )
-            _run([*_server_base(new), "--bootstrap"], folder / "init.log", accounts)
+            _run([*_server_base(server, new), "--bootstrap"], folder / "init.log", accounts)
         else:
-            _run([*_server_base(new), "--initialize-insecure", f"--init-file={accounts}"], folder / "init.log")
+            _run([*_server_base(server, new), "--initialize-insecure", f"--init-file={accounts}"], folder / "init.log")
         new.rename(folder / "data")
     finally:
         accounts.unlink(missing_ok=True)
@@ -146,11 +156,11 @@ def _run(argv: list[str], log_file: Path, stdin: Path | None = None) -> None:
         )
 
 
-def _account_statements(settings: Settings) -> list[str]:
+def _account_statements(settings: Settings, server: ServerBinary) -> list[str]:
     """SQL of the first start, one statement a line: the administrator's password and the platform's account."""
     # In its bootstrap MariaDB knows no accounts before FLUSH, and its installation leaves some without a password.
     others = "DELETE FROM mysql.global_priv WHERE User IN ('root', '') AND Host <> 'localhost';"
-    statements = [others, "DELETE FROM mysql.proxies_priv;", "FLUSH PRIVILEGES;"] if _is_mariadb() else []
+    statements = [others, "DELETE FROM mysql.proxies_priv;", "FLUSH PRIVILEGES;"] if server.is_mariadb else []
     user, password = settings.mysql_user, settings.mysql_password.get_secret_value()
     for host in ACCOUNT_HOSTS:
         statements += [

@@ -32,6 +32,13 @@ class Tag(BaseModel):
     is_active: bool = True
     is_manual: bool = False
     rules: tuple[str, ...] = ()
+    max_left_share: float | None = None
+    max_entered_share: float | None = None
+
+    @property
+    def bounds(self) -> dict[str, float | None]:
+        """The tag's own bounds of the gate (`tag_platform.compute.gate`); None stands for the setting of all tags."""
+        return {"max_left_share": self.max_left_share, "max_entered_share": self.max_entered_share}
 
     @property
     def details(self) -> dict[str, str]:
@@ -90,7 +97,7 @@ def read_catalog(cursor: Any, lock: bool = False) -> Catalog:
     locking = " FOR UPDATE" if lock else ""
     cursor.execute(
         "SELECT tag_id, tag_name, tag_category, COALESCE(description, ''), COALESCE(is_active, TRUE),"  # noqa: S608
-        f" is_manual FROM tag_definition ORDER BY tag_id{locking}"
+        f" is_manual, max_left_share, max_entered_share FROM tag_definition ORDER BY tag_id{locking}"
     )
     definitions = list(cursor.fetchall())
     cursor.execute(
@@ -109,7 +116,9 @@ def read_catalog(cursor: Any, lock: bool = False) -> Catalog:
             is_active=bool(is_active),
             is_manual=bool(is_manual),
             rules=tuple(rules_of.get(tag_id, ())),
+            max_left_share=left,
+            max_entered_share=entered,
         )
-        for tag_id, name, category, description, is_active, is_manual in definitions
+        for tag_id, name, category, description, is_active, is_manual, left, entered in definitions
     )
     return Catalog(tags=tuple(tags))

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tag_platform.overrides import Override
 
 
+READERS = 16
+
+
 @click.command(name="history")
 @click.argument("user_id", metavar="USER")
 @click.option("--json", "as_json", is_flag=True, help="Print the changes as JSON.")
@@ -43,16 +46,20 @@ def user_history(user_id: str, settings: Settings) -> list[dict[str, Any]]:
     """The changes of one user: time (UTC), run_id, undoes, before, after, entered, left, and `override` (kind, tag_id,
     by, why) where it was no run but a person. Reads the one shard of the user in each merge's snapshot; snapshots that
     were removed from the lake are left out."""
-    from tag_platform.compute.ledger import all_merges
+    from concurrent.futures import ThreadPoolExecutor
+
+    from tag_platform.compute.ledger import merges_that_changed
     from tag_platform.mysql import Database
     from tag_platform.overrides import decisions_of
     from tag_platform.shards import shard_of
 
-    found = []
-    for merge in all_merges(Database.of(settings)):
-        shard = shard_of(user_id, merge.shard_count)
-        if shard in merge.shards:
-            found += _changes(merge, shard, user_id, settings)
+    def read(merge: Merge) -> list[dict[str, Any]]:
+        return _changes(merge, shard_of(user_id, merge.shard_count), user_id, settings)
+
+    with ThreadPoolExecutor(READERS) as readers:  # mostly waiting for the object store
+        found = [
+            change for part in readers.map(read, merges_that_changed(Database.of(settings), user_id)) for change in part
+        ]
     found += map(_decision, decisions_of(settings, user_id))
     return sorted(found, key=lambda change: change["time"])
 

@@ -110,7 +110,7 @@ def outcome(result: ExecuteInProcessResult, catalog: Catalog) -> dict[str, Any]:
         (check.asset_key.path[-1]).removeprefix("tag_"): check.description
         for check in result.get_asset_check_evaluations()
         if not check.passed and check.check_name == "rule_valid"
-    }
+    } or merged.get("broken", {})
     return {
         "run_id": result.run_id,
         "status": "completed",
@@ -129,7 +129,7 @@ def outcome(result: ExecuteInProcessResult, catalog: Catalog) -> dict[str, Any]:
         "broken": broken,
         "dry_run": "dry_run" in merged,
         "changes": _changes(merged, catalog),
-        "gate": merged.get("gate", []),
+        "gate": [*merged.get("closed", []), *merged.get("gate", [])],
         "user_tags": {name: merged.get(name, 0) for name in ("inserted", "updated", "unchanged")},
         "stages": {**_evaluation_seconds(found), **merged.get("seconds", {})},
     }

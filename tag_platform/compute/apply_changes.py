@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from tag_platform.compute.account import ACCOUNT, ROWS, Difference, counts_of, differences, mismatch
 from tag_platform.compute.gate import GateBounds, closed, moves_table, violations
-from tag_platform.compute.ledger import close_merge, open_merge
+from tag_platform.compute.ledger import close_merges, open_merge
 from tag_platform.compute.locks import LockLost, ShardLocks, shard_locks
 from tag_platform.compute.report import MergeReport
 from tag_platform.compute.snapshots import count_by_shard, read_all, shard_name, write_by_shard
@@ -68,6 +68,7 @@ def apply_changes(change: Change, spark: SparkSession, database: Database) -> Me
         try:
             report, uneven = _once(change, spark, database, locks)
             if not uneven:
+                close_merges(database, change.run_id)
                 return report
             log.warning("the account of user_tags is not even, merging once more:\n%s", "\n".join(map(str, uneven)))
             disturbed = tuple(map(str, uneven))
@@ -77,8 +78,9 @@ def apply_changes(change: Change, spark: SparkSession, database: Database) -> Me
     again = replace(change, output=f"{change.output}-again")
     with shard_locks(database, change.shards, change.shard_count) as locks:
         second, uneven = _once(again, spark, database, locks)
-    if uneven:
-        raise mismatch(uneven)
+        if uneven:
+            raise mismatch(uneven)
+        close_merges(database, change.run_id)
     return second.model_copy(update={"disturbed": disturbed})
 
 
@@ -99,8 +101,8 @@ def _once(
     counted = time.monotonic()
     reasons = _gate(change, kept, before, entered, left)
     written, after = Written(), before
-    if touched and not change.dry_run:
-        written, after = _write(change, kept, locks, spark, database)
+    if not change.dry_run:
+        written, after = _write(change, kept, before, sorted(touched), locks, spark, database)
     inflow, outflow = _flat(entered), _flat(left)
     for counts, column in ((inflow, "before"), (outflow, "after")):  # rows that are new, rows that go
         if touched:
@@ -147,15 +149,23 @@ def _gate(
 
 
 def _write(
-    change: Change, kept: DataFrame, locks: ShardLocks | None, spark: SparkSession, database: Database
+    change: Change,
+    kept: DataFrame,
+    before: Counter[tuple[int, int]],
+    touched: list[int],
+    locks: ShardLocks | None,
+    spark: SparkSession,
+    database: Database,
 ) -> tuple[Written, Counter[tuple[int, int]]]:
+    """Enters the merge into the ledger, also one without changes: plans made before it are stale all the same."""
     assert locks is not None  # noqa: S101 (only a dry run goes without)
     locks.check()
-    entry = open_merge(database, change.run_id, change.output, change.shards, change.shard_count, change.undoes)
+    open_merge(database, change.run_id, change.output, change.shards, touched, change.shard_count, change.undoes)
+    if not touched:
+        return Written(), before
     rows = kept.select("user_id", "before", "after", "shard")
     written = write_changes(rows, database, change.details, change.removable, change.shard_count)
     locks.check()
-    close_merge(database, entry)
     stored = read_stored(spark, database, change.shards, change.shard_count, users=change.users)
     return written, counts_of(stored.where(F.col("user_id").isNull()))
 

@@ -1,7 +1,8 @@
-"""The gate before the write: a merge that would move too many users stops before the first row is written.
+"""The gate before the write: a source that lost or gained too many rows stops the run before tags are computed, and a
+merge that would move too many users stops before the first row is written.
 
-Bounds look at whole tags and at all users of the plan. Below `min_users` moves nothing is judged: small populations
-swing widely, and a first load has nothing to be compared with.
+Bounds look at whole tables, whole tags and all users of the plan. Below `min_users` moves nothing is judged: small
+populations swing widely, and a first load has nothing to be compared with.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from tag_platform.compute.account import ROWS
 from tag_platform.errors import TagPlatformError
 
+ALLOW = (
+    "If this is meant, run again with --allow-large-change (in a run configuration: "
+    "resources.options.config.allow_large_change: true)."
+)
 Totals = Mapping[int, int]  # tag id → users
 
 
@@ -36,6 +41,33 @@ class GateBounds(TagBounds):
     min_users: int = Field(1_000, ge=1)
     max_losing_share: float = Field(0.5, ge=0)
     tags: dict[int, TagBounds] = Field(default_factory=dict)
+
+
+class SourceBounds(BaseModel):
+    """Shares of the rows that were accepted last: how many a source may lose, how many it may gain."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_rows: int = Field(1_000, ge=1)
+    max_lost_share: float = Field(0.3, ge=0)
+    max_gained_share: float = Field(2.0, ge=0)
+
+
+def source_violation(table: str, before: int | None, rows: int, bounds: SourceBounds) -> str | None:
+    """What the bounds forbid of a source with `rows` rows, as a sentence; None where it is nothing."""
+    if before is None or abs(rows - before) < bounds.min_rows:
+        return None
+    share = (rows - before) / before if before else float("inf")
+    if -bounds.max_lost_share <= share <= bounds.max_gained_share:
+        return None
+    return (
+        f"Source table {table} has {rows:,} rows, {before:,} when it was last accepted ({rows - before:+,}, "
+        f"{share:+.0%}; from -{bounds.max_lost_share:.0%} to +{bounds.max_gained_share:.0%} is allowed)."
+    )
+
+
+def source_closed(reasons: list[str]) -> GateClosed:
+    return GateClosed("Nothing was computed: " + " ".join(reasons) + f" {ALLOW}")
 
 
 def violations(before: Totals, entered: Totals, left: Totals, losing: int, bounds: GateBounds) -> list[str]:
@@ -77,6 +109,5 @@ def closed(reasons: list[str], table: str) -> GateClosed:
     return GateClosed(
         "Nothing was written: the merge would change more than its bounds allow.\n  "
         + "\n  ".join(reasons)
-        + f"\n{table}\nIf this is meant, run again with --allow-large-change (in a run configuration: "
-        "resources.options.config.allow_large_change: true)."
+        + f"\n{table}\n{ALLOW}"
     )

@@ -75,12 +75,14 @@ def _changes(plan: MergeTags, group: MergeShards, spark: SparkSession, database:
     removable = sorted(group.owned | set(plan.retired))
     kept = F.coalesce(F.filter("before", lambda tag_id: ~tag_id.isin(removable)), no_tags())
     ruled = F.concat(kept, F.coalesce(F.col("computed"), no_tags()))
-    joined = stored.join(_computed(group, spark), "user_id", "full_outer")
+    joined = stored.join(computed_tags(group.computed, spark), "user_id", "full_outer")
     overrides = read_overrides(spark, database, group.shards, plan.shard_count, plan.users)
     if overrides is None:
         merged = joined.select("user_id", "before", F.array_sort(ruled).alias("after"), "as_written")
     else:
-        merged = _overridden(joined.withColumn("ruled", ruled), overrides, plan)
+        giveable = sorted(set(plan.details) - set(plan.retired))
+        merged = overridden(joined.withColumn("after", ruled), "after", overrides, giveable)
+        merged = merged.select("user_id", "before", F.array_sort("after").alias("after"), "as_written")
     is_new = F.col("before").isNull() & (F.size("after") > 0)
     counts = F.col("user_id").isNull()  # rows without a user: see `account`
     differs = counts | is_new | (F.col("before") != F.col("after")) | ~F.coalesce(F.col("as_written"), F.lit(True))
@@ -90,20 +92,18 @@ def _changes(plan: MergeTags, group: MergeShards, spark: SparkSession, database:
     )
 
 
-def _overridden(joined: DataFrame, overrides: DataFrame, plan: MergeTags) -> DataFrame:
-    """With what people decided put over what the rules say (`ruled`). A pin of a retired or removed tag has no effect
-    until the tag is back."""
-    giveable = sorted(set(plan.details) - set(plan.retired))
+def overridden(rows: DataFrame, tags: str, overrides: DataFrame, giveable: list[int]) -> DataFrame:
+    """`rows` with what people decided put over the column `tags`; users of whom nothing else is known are added. A pin
+    of a tag that is not `giveable` (retired, or removed) has no effect until the tag is back."""
     pinned = F.filter("pinned", lambda tag_id: tag_id.isin(giveable)).alias("pinned")
-    both = joined.join(overrides.select("user_id", pinned, "excluded"), "user_id", "full_outer")
-    both = both.withColumn("ruled", F.coalesce(F.col("ruled"), no_tags()))
-    both = both.withColumn("allowed", missing_from("ruled", "excluded"))
-    after = F.array_sort(F.concat("allowed", missing_from("pinned", "allowed"))).alias("after")
-    return both.select("user_id", "before", after, "as_written")
+    both = rows.join(overrides.select("user_id", pinned, "excluded"), "user_id", "full_outer")
+    both = both.withColumn(tags, F.coalesce(F.col(tags), no_tags()))
+    both = both.withColumn(tags, missing_from(tags, "excluded"))
+    return both.withColumn(tags, F.concat(tags, missing_from("pinned", tags))).drop("pinned", "excluded")
 
 
-def _computed(group: MergeShards, spark: SparkSession) -> DataFrame:
-    """The computed tags of the group's shards as `(user_id, computed)`, one row per user."""
+def computed_tags(snapshots: tuple[ComputedTags, ...], spark: SparkSession) -> DataFrame:
+    """The computed tags as `(user_id, computed)`, one row per user."""
 
     def read(computed: ComputedTags) -> DataFrame:
         rows = read_snapshot(spark, TAGS_SCHEMA, computed.directories)
@@ -111,7 +111,7 @@ def _computed(group: MergeShards, spark: SparkSession) -> DataFrame:
         # Users left without a tag are dropped after the join: Sail cannot push a predicate over a lambda into the scan.
         return rows.select("user_id", owned.alias("computed"))
 
-    parts = [read(computed) for computed in group.computed]
+    parts = [read(computed) for computed in snapshots]
     if not parts:
         return spark.createDataFrame([], "user_id string, computed array<int>")
     if len(parts) == 1:

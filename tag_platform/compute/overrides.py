@@ -43,11 +43,17 @@ def read_overrides(
     return both.select("user_id", F.col("pin").alias("pinned"), F.col("exclude").alias("excluded"))
 
 
-def read_decisions_since(
-    spark: SparkSession, database: Database, since: str, shards: Collection[int], shard_count: int
+def read_decisions(
+    spark: SparkSession,
+    database: Database,
+    where: str,
+    values: tuple[Any, ...],
+    shards: Collection[int],
+    shard_count: int,
 ) -> DataFrame | None:
-    """The tags that people decided on, user by user, from the moment `since` (UTC, as text) on: `DECISIONS_SCHEMA`."""
-    rows = _read(spark, database, "made_time >= %s", (since,), shards, shard_count)
+    """The tags that people decided on, user by user, in the decisions that `where` names: `DECISIONS_SCHEMA`; None
+    where there is none."""
+    rows = _read(spark, database, where, values, shards, shard_count)
     return None if rows is None else rows.groupBy("user_id").agg(F.collect_set("tag_id").alias("moved"))
 
 

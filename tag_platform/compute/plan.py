@@ -124,13 +124,13 @@ class MergeTags(_Plan):
 
 
 class UndoRun(_Plan):
-    """Put back what the run `undone_run` changed. `undone` are the snapshots of its changes, oldest first; `later`
-    those of the merges of the same shards since; `since` is when the run began to write (UTC), from which on people's
-    decisions count."""
+    """Put back what the run `undone_run` changed. `undone` are the directories of its changes, one list for each of its
+    merges, oldest first; `later` those of all merges of the same shards since; `since` is when the run began to write
+    (UTC), from which on people's decisions count."""
 
     kind: Literal["undo_run"] = "undo_run"
     undone_run: str
-    undone: tuple[str, ...]
+    undone: tuple[tuple[str, ...], ...]
     later: tuple[str, ...] = ()
     since: str | None = None
     shards: tuple[int, ...]
@@ -141,4 +141,25 @@ class UndoRun(_Plan):
     dry_run: bool = False
 
 
-Plan = Annotated[ShardSource | EvaluateTags | MergeTags | UndoRun, Field(discriminator="kind")]
+class CheckShards(MergeShards):
+    """Shards whose last merge took the same tags: `computed` is what it took, `later` are the directories with the
+    changes of each merge since, oldest first. Users on whom people decided after the decision numbered `decided_at` are
+    not compared."""
+
+    later: tuple[tuple[str, ...], ...] = ()
+    decided_at: int = 0
+
+
+class CheckTable(_Plan):
+    """Compare `user_tags` with the lake. `giveable` are the tags that a pin can give (neither retired nor removed);
+    `ledger_at` is the newest merge that the plan knows of."""
+
+    kind: Literal["check_table"] = "check_table"
+    groups: tuple[CheckShards, ...]
+    giveable: tuple[int, ...]
+    shard_count: int
+    ledger_at: int
+
+
+AnyPlan = ShardSource | EvaluateTags | MergeTags | UndoRun | CheckTable
+Plan = Annotated[AnyPlan, Field(discriminator="kind")]

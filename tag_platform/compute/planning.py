@@ -8,8 +8,9 @@ from datetime import date
 
 from tag_platform.catalog.rulebook import Rulebook, rule_json
 from tag_platform.catalog.sources import SourceTable
+from tag_platform.catalog.tags import Catalog
 from tag_platform.compute.engine import engine_name
-from tag_platform.compute.gate import GateBounds
+from tag_platform.compute.gate import GateBounds, SourceBounds, TagBounds
 from tag_platform.compute.plan import EvaluateTags, MetastoreTable, ShardSource, Snapshot, TagRule
 from tag_platform.errors import BadInput
 from tag_platform.lake.raw import RawFiles, SourceUnusable
@@ -98,13 +99,24 @@ def check_users(user_ids: list[str]) -> None:
             raise BadInput(f"user_ids[{position}] is no usable user id: 1 to 100 characters, not ending in a blank.")
 
 
-def gate_bounds(settings: Settings) -> GateBounds:
-    """How much a merge may change before it asks."""
+def gate_bounds(settings: Settings, catalog: Catalog) -> GateBounds:
+    """How much a merge may change before it asks: the settings, and what a definition says of its own tag."""
+    overall = TagBounds(max_left_share=settings.gate_max_left_share, max_entered_share=settings.gate_max_entered_share)
+    own = {tag.tag_id: {name: n for name, n in tag.bounds.items() if n is not None} for tag in catalog.tags}
     return GateBounds(
+        **overall.model_dump(),
         min_users=settings.gate_min_users,
-        max_left_share=settings.gate_max_left_share,
-        max_entered_share=settings.gate_max_entered_share,
         max_losing_share=settings.gate_max_losing_share,
+        tags={tag_id: overall.model_copy(update=given) for tag_id, given in own.items() if given},
+    )
+
+
+def source_bounds(settings: Settings) -> SourceBounds:
+    """How much a source may change before a run asks."""
+    return SourceBounds(
+        min_rows=settings.gate_min_users,
+        max_lost_share=settings.gate_max_source_lost_share,
+        max_gained_share=settings.gate_max_source_gained_share,
     )
 
 

@@ -69,4 +69,13 @@ class MergeReport(_Report):
     dry_run: bool = False
 
 
-Report = SourceReport | TagsReport | MergeReport
+class CheckReport(_Report):
+    """`differences` are `(shard, tag, users in the table, users in the lake)`; the numbers may be equal where the users
+    are others. `pairs` of user and tag were compared."""
+
+    kind: Literal["check_table"] = "check_table"
+    differences: tuple[tuple[int, int, int, int], ...]
+    pairs: int
+
+
+Report = SourceReport | TagsReport | MergeReport | CheckReport

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
-from tag_platform.compute.plan import EvaluateTags, MergeTags, Plan, ShardSource, UndoRun
+from tag_platform.compute.plan import AnyPlan, CheckTable, EvaluateTags, Plan, ShardSource, UndoRun
 from tag_platform.compute.report import Report
 from tag_platform.mysql import Database
 from tag_platform.stages import stage
@@ -14,16 +14,16 @@ from tag_platform.stages import stage
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_PLAN: TypeAdapter[ShardSource | EvaluateTags | MergeTags | UndoRun] = TypeAdapter(Plan)
+_PLAN: TypeAdapter[AnyPlan] = TypeAdapter(Plan)
 
 
-def read_plan(text: str | bytes) -> ShardSource | EvaluateTags | MergeTags | UndoRun:
+def read_plan(text: str | bytes) -> AnyPlan:
     """The plan in a plan file. Raises pydantic's `ValidationError` for anything else."""
     return _PLAN.validate_json(text)
 
 
-def run(plan: ShardSource | EvaluateTags | MergeTags | UndoRun, spark: SparkSession, database: Database) -> Report:
-    """Computes what the plan says and returns its report. `database` is used by merges alone."""
+def run(plan: AnyPlan, spark: SparkSession, database: Database) -> Report:
+    """Computes what the plan says and returns its report. `database` is used by merges and checks."""
     if isinstance(plan, ShardSource):
         from tag_platform.compute.shard_source import shard_source
 
@@ -48,6 +48,14 @@ def run(plan: ShardSource | EvaluateTags | MergeTags | UndoRun, spark: SparkSess
             current.rows = sum(sum(n.values()) for n in (undone.inserted, undone.updated, undone.deleted))
             current.note = f"{sum(undone.left_alone.values()):,} changes left alone" if undone.left_alone else ""
         return undone
+    if isinstance(plan, CheckTable):
+        from tag_platform.compute.check_table import check_table
+
+        with stage("check user_tags", sum(len(group.shards) for group in plan.groups)) as current:
+            checked = check_table(plan, spark, database)
+            current.rows = checked.pairs
+            current.note = f"{len(checked.differences):,} differences" if checked.differences else "equal"
+        return checked
     from tag_platform.compute.merge_tags import merge_tags
 
     with stage("merge into user_tags", sum(len(group.shards) for group in plan.groups)) as current:

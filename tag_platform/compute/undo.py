@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from tag_platform.compute.account import ACCOUNT
 from tag_platform.compute.apply_changes import CHANGES_SCHEMA, Change, apply_changes
 from tag_platform.compute.columns import missing_from, no_tags
-from tag_platform.compute.overrides import read_decisions_since
+from tag_platform.compute.overrides import read_decisions
 from tag_platform.compute.plan import UndoRun
 from tag_platform.compute.report import MergeReport
-from tag_platform.compute.snapshots import read_all
+from tag_platform.compute.snapshots import read_snapshot
 from tag_platform.compute.stored_tags import read_stored
 from tag_platform.mysql import Database
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
+
+
+DIRECTORIES = 500  # read at once: there may be thousands of merges since
 
 
 def undo_run(plan: UndoRun, spark: SparkSession, database: Database) -> MergeReport:
@@ -49,17 +51,12 @@ def undo_run(plan: UndoRun, spark: SparkSession, database: Database) -> MergeRep
     return report.model_copy(update={"left_alone": _left_alone(plan, spark, database)})
 
 
-def _changes(spark: SparkSession, path: str) -> DataFrame:
-    rows = read_all(spark, f"{CHANGES_SCHEMA}, shard string", path)
-    return rows.where(F.col("shard") != ACCOUNT)
-
-
 def _changed(plan: UndoRun, spark: SparkSession) -> DataFrame:
     """What the run changed, user by user: `(user_id, was, became, given, taken)`. A run that was tried again left
     several snapshots: what was before the first of them, and what is after the last one, count."""
 
-    def read(path: str) -> DataFrame:
-        rows = _changes(spark, path)
+    def read(directories: tuple[str, ...]) -> DataFrame:
+        rows = read_snapshot(spark, CHANGES_SCHEMA, directories)
         return rows.select(
             "user_id", F.col("before").alias("was"), F.col("after").alias("became"), F.lit(1).alias("one")
         )
@@ -81,9 +78,14 @@ def _changed(plan: UndoRun, spark: SparkSession) -> DataFrame:
 def _moved_since(plan: UndoRun, spark: SparkSession, database: Database) -> DataFrame | None:
     """The tags of each user that later runs gave or took, or that people decided on since: `(user_id, moved)`; None
     where there is nothing."""
-    parts = [_changes(spark, path).select("user_id", F.concat("entered", "left").alias("moved")) for path in plan.later]
+    parts = [
+        read_snapshot(spark, CHANGES_SCHEMA, plan.later[start : start + DIRECTORIES]).select(
+            "user_id", F.concat("entered", "left").alias("moved")
+        )
+        for start in range(0, len(plan.later), DIRECTORIES)
+    ]
     if plan.since is not None:
-        decided = read_decisions_since(spark, database, plan.since, plan.shards, plan.shard_count)
+        decided = read_decisions(spark, database, "made_time >= %s", (plan.since,), plan.shards, plan.shard_count)
         parts += [] if decided is None else [decided]
     if not parts:
         return None

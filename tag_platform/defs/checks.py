@@ -1,8 +1,9 @@
 """The checks of sources and tags, decided from the numbers that a run has anyway: none of them reads data again.
 
 Severity says what a person has to do. ERROR: something is wrong and stays wrong until somebody acts. WARN: it may be
-right, look at it. Two defects of a source block what comes after it, since computing on would take tags from users who
-still deserve them: a column that the source catalog promises is missing, and a user is there twice.
+right, look at it. Three defects of a source block what comes after it, since computing on would take tags from users
+who still deserve them: a column that the source catalog promises is missing, a user is there twice, and far fewer or
+more rows are there than were accepted last.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from typing import Any
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey, TableColumn, TableSchema
 
 from tag_platform.catalog.sources import SourceTable
+from tag_platform.compute.gate import ALLOW
 from tag_platform.lake.raw import DuplicateUsers
 from tag_platform.rules import ColumnSchema, RuleSchema
 from tag_platform.rules.fields import BadField, decided_type, find_field, readable
 
 RULE_VALID, HAS_USERS, POPULATION_STABLE = "rule_valid", "has_users", "population_stable"
 COLUMNS_PRESENT, TYPES_FIT, FRESH = "columns_present", "types_fit", "fresh"
-USER_IDS_UNIQUE, USER_IDS_USABLE = "user_ids_unique", "user_ids_usable"
+USER_IDS_UNIQUE, USER_IDS_USABLE, ROWS_STABLE = "user_ids_unique", "user_ids_usable", "rows_stable"
 STALE_DAYS = 2  # a daily table may be a day late before anybody is called
 UNUSABLE_SHARE = 0.01
 JUMP_SHARE, JUMP_USERS = 0.5, 100  # below 100 users, a half comes and goes by itself
@@ -41,19 +43,35 @@ def source_check_specs(key: AssetKey) -> list[AssetCheckSpec]:
             TYPES_FIT, asset=key, description="Each declared column is stored in a type that can be read so."
         ),
         AssetCheckSpec(USER_IDS_UNIQUE, asset=key, blocking=True, description="No user is in the table twice."),
+        AssetCheckSpec(
+            ROWS_STABLE,
+            asset=key,
+            blocking=True,
+            description="Not far fewer or more rows than when the table was last accepted.",
+        ),
         AssetCheckSpec(USER_IDS_USABLE, asset=key, description="At most 1 % of the rows have no usable user id."),
         AssetCheckSpec(FRESH, asset=key, description=f"The newest partition is at most {STALE_DAYS} days old."),
     ]
 
 
-def source_checks(table: SourceTable, facts: Mapping[str, Any], as_of: date) -> Iterator[AssetCheckResult]:
-    """Judges a source by the metadata of its materialization, as plain values."""
+def source_checks(
+    table: SourceTable, facts: Mapping[str, Any], as_of: date, dry_run: bool = False
+) -> Iterator[AssetCheckResult]:
+    """Judges a source by the metadata of its materialization, as plain values. A dry run goes on where a jump of the
+    rows would stop a real one."""
     missing = sorted(set(table.columns) - set(facts["stored_columns"]))
     yield AssetCheckResult(
         check_name=COLUMNS_PRESENT,
         passed=not missing,
         severity=AssetCheckSeverity.ERROR,
         description=f"The files lack {', '.join(missing)}; correct them or the source catalog." if missing else None,
+    )
+    jump = facts.get("gate") or None
+    yield AssetCheckResult(
+        check_name=ROWS_STABLE,
+        passed=jump is None,
+        severity=AssetCheckSeverity.WARN if dry_run else AssetCheckSeverity.ERROR,
+        description=None if jump is None else f"{jump} {ALLOW}",
     )
     unfit = _unfit(table, facts["stored_columns"])
     yield AssetCheckResult(

@@ -25,11 +25,15 @@ from tag_platform.defs.partitions import in_process_for_all_shards
 from tag_platform.defs.resources import Engine, InlineStepLauncher, RunOptions, StepLauncher
 from tag_platform.defs.schedules import daily_refresh, new_data_sensor
 from tag_platform.defs.source_assets import source_assets
+from tag_platform.defs.table_check import check_table_job, table_check
 from tag_platform.defs.tag_assets import tag_assets
 from tag_platform.defs.undo_job import undo_run_job
 from tag_platform.settings import Settings, load_settings
 
 CATALOG_STATE = "tag_platform_catalog"
+# The queue's runs that merge: see `concurrency` in dagster.yaml. What keeps the table safe are the locks of its shards,
+# also for runs that pass the queue by (`tag-platform run`).
+USER_TAGS_POOL = "user_tags"
 
 
 def build_definitions(
@@ -37,18 +41,22 @@ def build_definitions(
     sources: Mapping[str, SourceTable],
     settings: Settings,
     resources: Mapping[str, Any] | None = None,
+    pool: str | None = None,
 ) -> Definitions:
-    """All assets, checks, jobs and resources for one catalog. `resources` replaces some of the resources."""
+    """All assets, checks, jobs and resources for one catalog. `resources` replaces some of the resources; `pool` is the
+    pool that the step of tags and merge waits for."""
     engine = Engine()
     tag_all, lake_gc = tag_all_job(), lake_gc_job(settings)
     return Definitions(
-        assets=[*source_assets(sources, settings), tag_assets(catalog, sources, settings)],
+        assets=[*source_assets(sources, settings), tag_assets(catalog, sources, settings, pool)],
+        asset_checks=[table_check(catalog, settings)],
         jobs=[
             tag_all,
             tag_users_job(catalog, sources, settings),
             undo_run_job(catalog, settings),
             lake_gc,
             health_job(settings),
+            check_table_job(),
         ],
         schedules=[daily_refresh(tag_all, settings), weekly_lake_gc(lake_gc, settings)],
         sensors=[
@@ -85,7 +93,7 @@ def load_definitions() -> Definitions:
         catalog = Catalog.model_validate_json(context.reconstruction_metadata[CATALOG_STATE])
     else:
         catalog = current_catalog(settings)
-    built = build_definitions(catalog, load_sources(settings.sources), settings)
+    built = build_definitions(catalog, load_sources(settings.sources), settings, pool=USER_TAGS_POOL)
     return built.with_reconstruction_metadata({CATALOG_STATE: catalog.model_dump_json()})
 
 

@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dagster_aws.pipes import PipesGlueClient, PipesS3ContextInjector, PipesS3MessageReader
 from pydantic import TypeAdapter
 
-from tag_platform.compute.plan import EvaluateTags, MergeTags, ShardSource, UndoRun
+from tag_platform.compute.plan import AnyPlan
 from tag_platform.compute.report import Report
 from tag_platform.defs.resources import Context, StepLauncher
 from tag_platform.errors import TagPlatformError
@@ -40,7 +40,6 @@ DIED = {
 }  # what was stopped or took too long is not repeated
 STOP_SECONDS = 60
 _REPORT: TypeAdapter[Report] = TypeAdapter(Report)
-AnyPlan = ShardSource | EvaluateTags | MergeTags | UndoRun
 
 
 class GlueJobFailed(TagPlatformError):

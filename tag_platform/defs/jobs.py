@@ -18,6 +18,7 @@ from pydantic import Field
 from tag_platform.catalog.rulebook import check_tag_ids
 from tag_platform.catalog.sources import SourceTable
 from tag_platform.catalog.tags import Catalog
+from tag_platform.compute.gate import source_closed
 from tag_platform.compute.plan import ComputedTags, MergeShards, MergeTags
 from tag_platform.compute.planning import MAX_USERS, check_users, gate_bounds
 from tag_platform.defs.history import source_key
@@ -25,6 +26,7 @@ from tag_platform.defs.merging import merge_metadata, run_merge
 from tag_platform.defs.partitions import in_process_for_all_shards
 from tag_platform.defs.resources import RunOptions, StepLauncher
 from tag_platform.defs.source_assets import refresh_source
+from tag_platform.defs.table_check import TABLE_EQUALS_LAKE
 from tag_platform.defs.tagging import compute_tags
 from tag_platform.errors import BadInput
 from tag_platform.lake.snapshots import new_snapshot, shard_directory
@@ -42,7 +44,8 @@ class TagUsersConfig(Config):
 def tag_all_job() -> UnresolvedAssetJobDefinition:
     return define_asset_job(
         "tag_all",
-        selection=AssetSelection.all(),
+        # The check of the whole table is a job of its own: a merge counts what it wrote anyway.
+        selection=AssetSelection.all() - AssetSelection.checks(TABLE_EQUALS_LAKE),
         executor_def=in_process_for_all_shards,
         description="Sources, tags and the merge. Select some tag assets, with merged_user_tags, for only these.",
     )
@@ -67,7 +70,7 @@ def tag_users_job(catalog: Catalog, sources: Mapping[str, SourceTable], settings
         for table in sources.values():
             _refresh(context, launcher, options, table, settings)
         tag_ids = sorted(set(config.tag_ids))
-        computed = compute_tags(context, launcher, catalog, sources, tag_ids, shards, as_of, settings, users)
+        computed = compute_tags(context, launcher, catalog, sources, tag_ids, shards, as_of, settings, options, users)
         if computed.broken:
             raise BadInput("; ".join(f"tag {tag_id}: {reason}" for tag_id, reason in computed.broken.items()))
         assert computed.report is not None  # noqa: S101 (there are tags, and none is broken)
@@ -84,13 +87,14 @@ def tag_users_job(catalog: Catalog, sources: Mapping[str, SourceTable], settings
             shard_count=settings.shards,
             output=new_snapshot(settings.lake, "merged_user_tags", context.run.run_id),
             run_id=context.run.run_id,
-            bounds=None if options.allow_large_change else gate_bounds(settings),
+            bounds=None if options.allow_large_change else gate_bounds(settings, catalog),
             dry_run=options.dry_run,
         )
         report = run_merge(context, launcher, plan, settings)
         context.add_output_metadata(
             {
                 **merge_metadata(report),
+                "closed": list(computed.closed),
                 "users": sum(computed.report.users.values()),
                 "hits": {str(t): sum(n.values()) for t, n in computed.report.hits.items()},
             }
@@ -119,7 +123,11 @@ def _refresh(
     from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
     shards = tuple(range(settings.shards))
-    version, metadata = refresh_source(context, launcher, table, options.date(context, settings), shards, settings)
+    version, metadata = refresh_source(
+        context, launcher, table, options.date(context, settings), shards, settings, options
+    )
+    if metadata["gate"] and not options.dry_run:
+        raise source_closed([metadata["gate"]])
     if metadata["copied"]:
         for shard in shards:
             context.log_event(

@@ -16,7 +16,7 @@ from dagster import MetadataValue
 
 from tag_platform.catalog.tags import Catalog
 from tag_platform.compute.gate import moves_table
-from tag_platform.compute.ledger import StalePlan, newest_merge
+from tag_platform.compute.ledger import StalePlan, newest_decision, newest_merge
 from tag_platform.compute.plan import ComputedTags, MergeShards, MergeTags
 from tag_platform.compute.planning import gate_bounds
 from tag_platform.compute.report import MergeReport
@@ -70,7 +70,8 @@ def _plan(
     unrecorded: Mapping[int, Mapping[int, Materialized]],
 ) -> tuple[MergeTags, dict[str, Any]]:
     """The plan, and what to record where it succeeds."""
-    ledger_at = newest_merge(Database.of(settings))  # before anything else is read: what comes later makes it stale
+    # Before anything else is read: what comes later makes the plan stale.
+    ledger_at, decided_at = newest_merge(Database.of(settings)), newest_decision(Database.of(settings))
     before = latest(context.instance, MERGED_KEY, shards)
     computed = {
         tag.tag_id: {**latest(context.instance, tag_key(tag.tag_id), shards), **unrecorded.get(tag.tag_id, {})}
@@ -91,7 +92,7 @@ def _plan(
         output=new_snapshot(settings.lake, "merged_user_tags", context.run.run_id),
         run_id=context.run.run_id,
         ledger_at=ledger_at,
-        bounds=None if options.allow_large_change else gate_bounds(settings),
+        bounds=None if options.allow_large_change else gate_bounds(settings, catalog),
         dry_run=options.dry_run,
     )
     taken = {
@@ -102,6 +103,9 @@ def _plan(
     }
     return plan, {
         "details": details,
+        # What a check of the table must know: all that came after these is not in this merge.
+        "ledger_at": MetadataValue.int(ledger_at),
+        "decided_at": MetadataValue.int(decided_at),
         "merged": MetadataValue.json({shard_key(shard): tags for shard, tags in taken.items()}),
     }
 

@@ -11,7 +11,7 @@ from dagster import AssetExecutionContext, ConfigurableResource, OpExecutionCont
 from pydantic import PrivateAttr
 
 from tag_platform.compute.engine import EmbeddedEngine, engine_name, spark_config
-from tag_platform.compute.plan import EvaluateTags, MergeTags, ShardSource, UndoRun
+from tag_platform.compute.plan import AnyPlan
 from tag_platform.compute.report import Report
 from tag_platform.dates import parse_date
 from tag_platform.mysql import Database
@@ -57,7 +57,7 @@ class Engine(ConfigurableResource[Any]):
 class StepLauncher(ConfigurableResource[Any]):
     """Where plans run."""
 
-    def launch(self, context: Context, plan: ShardSource | EvaluateTags | MergeTags | UndoRun) -> Report:
+    def launch(self, context: Context, plan: AnyPlan) -> Report:
         """Runs the plan and returns its report."""
         raise NotImplementedError
 
@@ -67,7 +67,7 @@ class InlineStepLauncher(StepLauncher):
 
     engine: Engine
 
-    def launch(self, context: Context, plan: ShardSource | EvaluateTags | MergeTags | UndoRun) -> Report:
+    def launch(self, context: Context, plan: AnyPlan) -> Report:
         """Runs the plan and returns its report; says in the run's log how long it took."""
         from tag_platform.compute.run import run
 

@@ -16,7 +16,8 @@ from dagster import (
 )
 
 from tag_platform.catalog.sources import SourceTable
-from tag_platform.compute.planning import source_plan
+from tag_platform.compute.gate import source_violation
+from tag_platform.compute.planning import source_bounds, source_plan
 from tag_platform.compute.report import SourceReport
 from tag_platform.defs.checks import declared_columns, duplicate_users, source_check_specs, source_checks
 from tag_platform.defs.history import Materialized, directories, latest, source_key
@@ -56,13 +57,15 @@ def _source_asset(table: SourceTable, settings: Settings) -> AssetsDefinition:
         shards, as_of = selected_shards(context), options.date(context, settings)
         selected = {check.name for check in context.selected_asset_check_keys}
         try:
-            version, metadata = refresh_source(context, launcher, table, as_of, shards, settings)
+            version, metadata = refresh_source(context, launcher, table, as_of, shards, settings, options)
         except DuplicateUsers as error:
             yield from (check for check in duplicate_users(error) if check.check_name in selected)
             raise
         yield MaterializeResult(metadata=metadata, data_version=DataVersion(version))
         facts = {name: getattr(value, "value", value) for name, value in metadata.items()}
-        yield from (check for check in source_checks(table, facts, as_of) if check.check_name in selected)
+        yield from (
+            check for check in source_checks(table, facts, as_of, options.dry_run) if check.check_name in selected
+        )
 
     return source
 
@@ -74,10 +77,13 @@ def refresh_source(
     as_of: date,
     shards: tuple[int, ...],
     settings: Settings,
+    options: RunOptions,
 ) -> tuple[str, dict[str, Any]]:
     """Makes sure that the shards' snapshots hold the table's newest partition up to `as_of`.
 
-    Returns the data version and the metadata of the materialization; copies only where the files have changed.
+    Returns the data version and the metadata of the materialization; copies only where the files have changed. Its
+    `gate` says why the rows must not be used as they are ("" where they may), and `accepted` are the rows by shard
+    that the next copy is compared with: these, once they passed the gate in a real run, and the older ones until then.
     Raises `SourceUnusable` where the table cannot be used.
     """
     # Of a metastore table only the engine knows the files: it compares them with the digest of the last copy.
@@ -87,14 +93,14 @@ def refresh_source(
     version = _data_version(table, digest, settings)
     current = digest != "" and _is_current(known, version, shards, settings)
     if raw is not None and current:
-        return version, _unchanged(context, table, known[shards[0]])
+        return version, _unchanged(context, table, known, shards, settings, options)
     output = new_snapshot(settings.lake, f"source/{table.name}", context.run.run_id)
     plan = source_plan(table, raw, as_of, shards, output, settings, known=digest if current else None)
     report = launcher.launch(context, plan)
     if not isinstance(report, SourceReport):
         raise TypeError(f"a source plan ended with {report.kind}")
     if report.unchanged:
-        return version, _unchanged(context, table, known[shards[0]])
+        return version, _unchanged(context, table, known, shards, settings, options)
     if raw is None:
         digest = report.digest or snapshot_id(output)  # what cannot be compared is always new
         version = _data_version(table, digest, settings)
@@ -113,18 +119,61 @@ def refresh_source(
         "duration": MetadataValue.float(round(sum(report.seconds.values()), 3)),
         "seconds": MetadataValue.json(report.seconds),
         "copied": True,
+        **_judged(table, known, report.rows, settings, options),
         **report.launched,
     }
 
 
-def _unchanged(context: Context, table: SourceTable, entry: Materialized) -> dict[str, Any]:
+def _unchanged(
+    context: Context,
+    table: SourceTable,
+    known: Mapping[int, Materialized],
+    shards: tuple[int, ...],
+    settings: Settings,
+    options: RunOptions,
+) -> dict[str, Any]:
+    """The metadata where nothing was copied again."""
+    entry = known[shards[0]]
     context.log.info(f"{table.name}: unchanged since the last copy (partition {entry.metadata.get('partition')})")
-    return {**_kept(entry), "copied": False}
+    kept = {shard: int(known[shard].metadata["rows_by_shard"].get(shard_key(shard), 0)) for shard in shards}
+    return {**_kept(entry), "copied": False, **_judged(table, known, kept, settings, options)}
 
 
 def _digest(known: Mapping[int, Materialized]) -> str:
     """The digest of the files of the last copy; "" where there is none."""
     return str(next(iter(known.values())).metadata.get("digest", "")) if known else ""
+
+
+def _judged(
+    table: SourceTable,
+    known: Mapping[int, Materialized],
+    rows: Mapping[int, int],
+    settings: Settings,
+    options: RunOptions,
+) -> dict[str, Any]:
+    """The gate's word on the rows by shard, as metadata: `gate` and `accepted`."""
+    accepted = {shard: _accepted(entry, shard, settings) for shard, entry in known.items()}
+    before = [accepted.get(shard) for shard in rows]
+    total = None if None in before else sum(n or 0 for n in before)
+    reason = None
+    if not options.allow_large_change:
+        reason = source_violation(table.name, total, sum(rows.values()), source_bounds(settings))
+    passed = {shard: n if reason is None else accepted.get(shard) for shard, n in rows.items()}
+    if options.dry_run:  # it accepts nothing, but there must be something to compare with after a first load
+        passed = {shard: accepted.get(shard) for shard in rows}
+    return {
+        "gate": reason or "",
+        "accepted": MetadataValue.json(
+            {"shard_count": settings.shards, "rows": {shard_key(s): n for s, n in passed.items() if n is not None}}
+        ),
+    }
+
+
+def _accepted(entry: Materialized, shard: int, settings: Settings) -> int | None:
+    """Rows of the shard as last accepted; None where that is unknown, or was counted by another division in shards."""
+    accepted = entry.metadata.get("accepted", {})
+    found = accepted.get("rows", {}).get(shard_key(shard)) if accepted.get("shard_count") == settings.shards else None
+    return None if found is None else int(found)
 
 
 def _data_version(table: SourceTable, digest: str, settings: Settings) -> str:

@@ -55,7 +55,9 @@ TABLE_COLUMNS = TableSchema(
 Event = MaterializeResult[Any] | AssetCheckResult
 
 
-def tag_assets(catalog: Catalog, sources: Mapping[str, SourceTable], settings: Settings) -> AssetsDefinition:
+def tag_assets(
+    catalog: Catalog, sources: Mapping[str, SourceTable], settings: Settings, pool: str | None = None
+) -> AssetsDefinition:
     rulebook = parse_catalog(catalog, declared_schema(sources))
     specs = [_tag_spec(tag, rulebook, sources, settings) for tag in catalog.active]
     checks = [check for spec in specs for check in tag_check_specs(spec.key)]
@@ -79,15 +81,19 @@ def tag_assets(catalog: Catalog, sources: Mapping[str, SourceTable], settings: S
         can_subset=True,
         partitions_def=shards_definition(settings),
         backfill_policy=backfill_policy(settings),
+        pool=pool,
     )
     def tags(context: AssetExecutionContext, launcher: StepLauncher, options: RunOptions) -> Iterator[Event]:
         shards = selected_shards(context)
         as_of = options.date(context, settings)
         tag_ids = sorted(tag_id for key in context.selected_asset_keys if (tag_id := tag_id_of(key)) is not None)
         unrecorded: Mapping[int, Mapping[int, Materialized]] = {}
+        shown: dict[str, Any] = {}
         if tag_ids:
-            computed = compute_tags(context, launcher, catalog, sources, tag_ids, shards, as_of, settings)
-            unrecorded = computed.unrecorded(context.run.run_id) if options.dry_run else {}
+            computed = compute_tags(context, launcher, catalog, sources, tag_ids, shards, as_of, settings, options)
+            if options.dry_run:
+                unrecorded = computed.unrecorded(context.run.run_id)
+                shown = {"closed": list(computed.closed), "broken": {str(t): why for t, why in computed.broken.items()}}
             for tag_id in [] if options.dry_run else tag_ids:
                 key = tag_key(tag_id)
                 selected = {check.name for check in context.selected_asset_check_keys if check.asset_key == key}
@@ -105,7 +111,7 @@ def tag_assets(catalog: Catalog, sources: Mapping[str, SourceTable], settings: S
             result = merge(context, launcher, catalog, shards, settings, options, unrecorded)
             if options.dry_run:  # an observation: nothing was merged that a later run could build on
                 result.pop("merged")
-                context.log_event(AssetObservation(MERGED_KEY, metadata=result))
+                context.log_event(AssetObservation(MERGED_KEY, metadata={**result, **shown}))
                 return
             yield MaterializeResult(asset_key=MERGED_KEY, metadata=result, data_version=DataVersion(context.run.run_id))
 

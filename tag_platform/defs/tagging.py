@@ -14,11 +14,12 @@ from dagster import MetadataValue
 from tag_platform.catalog.rulebook import parse_catalog, stored_schema
 from tag_platform.catalog.sources import SourceTable
 from tag_platform.catalog.tags import Catalog
+from tag_platform.compute.gate import source_closed
 from tag_platform.compute.plan import EvaluateTags
 from tag_platform.compute.planning import tags_plan
 from tag_platform.compute.report import TagsReport
 from tag_platform.defs.history import Materialized, directories, latest, source_key
-from tag_platform.defs.resources import Context, StepLauncher
+from tag_platform.defs.resources import Context, RunOptions, StepLauncher
 from tag_platform.errors import TagPlatformError
 from tag_platform.lake.snapshots import new_snapshot, require_present
 from tag_platform.settings import Settings
@@ -33,6 +34,7 @@ class ComputedTagSet:
     report: TagsReport | None
     broken: Mapping[int, str]
     data_versions: Mapping[int, str]
+    closed: tuple[str, ...] = ()  # why the gate would not have let the sources pass, in a dry run
 
     def metadata(self, tag_id: int) -> dict[str, Any]:
         """What is recorded with the tag's materialization."""
@@ -78,13 +80,22 @@ def compute_tags(
     shards: tuple[int, ...],
     as_of: date,
     settings: Settings,
+    options: RunOptions,
     users: tuple[str, ...] | None = None,
 ) -> ComputedTagSet:
     """Evaluates the tags over the sources' latest snapshots in one pass.
 
-    Raises `TagPlatformError` where a source was never materialized for one of the shards, or its snapshot is gone.
+    Raises `TagPlatformError` where a source was never materialized for one of the shards, or its snapshot is gone, and
+    `GateClosed` where one has rows that the gate did not accept.
     """
     snapshots = {name: _source_snapshots(context, name, shards) for name in sources}
+    closed = sorted(
+        {e.metadata["gate"] for found in snapshots.values() for e in found.values() if e.metadata.get("gate")}
+    )
+    for reason in closed:
+        context.log.warning(f"The gate would stop this: {reason}")
+    if closed and not (options.dry_run or options.allow_large_change):
+        raise source_closed(closed)
     schema = stored_schema(sources, {name: _columns(name, entries) for name, entries in snapshots.items()})
     rulebook = parse_catalog(catalog, schema)
     broken = {tag_id: rulebook.broken[tag_id] for tag_id in tag_ids if tag_id in rulebook.broken}
@@ -92,7 +103,7 @@ def compute_tags(
         context.log.warning(f"tag {tag_id} is not computed, users keep it as they have it: {reason}")
     usable = [tag_id for tag_id in tag_ids if tag_id in rulebook.rules]
     if not usable:
-        return ComputedTagSet(None, None, broken, {})
+        return ComputedTagSet(None, None, broken, {}, tuple(closed))
     plan = tags_plan(
         rulebook,
         schema,
@@ -120,7 +131,7 @@ def compute_tags(
         for tag in plan.tags
         if tag.tag_id in report.hits
     }
-    return ComputedTagSet(plan, report, broken, versions)
+    return ComputedTagSet(plan, report, broken, versions, tuple(closed))
 
 
 def _source_snapshots(context: Context, table: str, shards: tuple[int, ...]) -> dict[int, Materialized]:

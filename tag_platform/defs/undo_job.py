@@ -27,7 +27,7 @@ def undo_run_job(catalog: Catalog, settings: Settings) -> JobDefinition:
         plan = plan_undo(config.run_id, context.run.run_id, catalog, settings).model_copy(
             update={"dry_run": options.dry_run}
         )
-        require_present(plan.undone + plan.later, settings)
+        require_present([*(path for merge in plan.undone for path in merge), *plan.later], settings)
         report = launcher.launch(context, plan)
         if not isinstance(report, MergeReport):
             raise TypeError(f"an undo plan ended with {report.kind}")
@@ -60,20 +60,16 @@ def undo_run_job(catalog: Catalog, settings: Settings) -> JobDefinition:
 def plan_undo(undone_run: str, run_id: str, catalog: Catalog, settings: Settings) -> UndoRun:
     """The plan of an undo, from the ledger. Raises `BadInput` where the run changed nothing or does not exist."""
     database = Database.of(settings)
-    undone = merges_of(database, undone_run)
+    undone = [entry for entry in merges_of(database, undone_run) if entry.changed]
     if not undone:
-        raise BadInput(f"Run {undone_run} changed nothing in user_tags (the ledger of merges does not know it).")
+        raise BadInput(f"Run {undone_run} changed nothing in user_tags (by the ledger of merges).")
     own = {entry.merge_id for entry in undone}
     shards = _shards(undone, settings.shards)
-    later = [
-        entry
-        for entry in merges_after(database, min(own))
-        if entry.merge_id not in own and _shards([entry], settings.shards) & shards
-    ]
+    later = [entry for entry in merges_after(database, min(own)) if entry.merge_id not in own]
     return UndoRun(
         undone_run=undone_run,
-        undone=tuple(entry.path for entry in undone),
-        later=tuple(entry.path for entry in later),
+        undone=tuple(entry.directories(shards, settings.shards) for entry in undone),
+        later=tuple(path for entry in later for path in entry.directories(shards, settings.shards)),
         since=f"{undone[0].started:%Y-%m-%d %H:%M:%S.%f}",
         shards=tuple(sorted(shards)),
         shard_count=settings.shards,
@@ -84,7 +80,7 @@ def plan_undo(undone_run: str, run_id: str, catalog: Catalog, settings: Settings
 
 
 def _shards(merges: list[Merge], shard_count: int) -> set[int]:
-    """The shards that the merges touched; all of them where the number of shards was another one then."""
+    """The shards that the merges changed; all of them where the number of shards was another one then."""
     if any(entry.shard_count != shard_count for entry in merges):
         return set(range(shard_count))
-    return {shard for entry in merges for shard in entry.shards}
+    return {shard for entry in merges for shard in entry.changed}

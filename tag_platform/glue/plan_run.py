@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from tag_platform.compute.plan import CheckTable
 from tag_platform.compute.run import read_plan, run
 from tag_platform.errors import TagPlatformError
 from tag_platform.mysql import Database
@@ -37,7 +38,8 @@ def run_sent_plan(uri: str, job_run_id: str, settings: Settings) -> dict[str, An
     place = urlsplit(uri)
     bucket, key = place.netloc, place.path.lstrip("/")
     plan = read_plan(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
-    plan = plan.model_copy(update={"output": f"{plan.output}-{job_run_id.removeprefix('jr_')[:12]}"})
+    if not isinstance(plan, CheckTable):  # which writes nothing
+        plan = plan.model_copy(update={"output": f"{plan.output}-{job_run_id.removeprefix('jr_')[:12]}"})
     answer: dict[str, Any] = {}
     try:
         with _pipes(s3) as pipes, listening(lambda stage: _tell(pipes, stage)):

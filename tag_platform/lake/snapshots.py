@@ -45,6 +45,14 @@ def require_present(directories: Iterable[str], settings: Settings) -> None:
             )
 
 
+def present_shards(path: str, shards: Iterable[int], settings: Settings) -> list[int]:
+    """Those of the shards that the snapshot holds rows of. Raises `TagPlatformError` where it is gone."""
+    found = _children(path, settings)
+    if not found:
+        raise TagPlatformError(f"The snapshot {path} was removed from the lake. Materialize the asset again.")
+    return [shard for shard in shards if f"shard={shard_key(shard)}" in found]
+
+
 def is_present(directories: Iterable[str], settings: Settings) -> bool:
     try:
         require_present(directories, settings)

@@ -78,6 +78,12 @@ RULES: dict[int, tuple[str, str, Any, str | None]] = {
     18: ("user_edge.born", "days_ago", 9000, "date"),
 }
 
+DECISIONS = [
+    *(("user_000003", tag_id, "pin") for tag_id in (1, 2, 3)),
+    *(("user_000004", tag_id, "exclude") for tag_id in range(1, 9)),
+    ("nobody", 5, "pin"),
+]
+
 
 def write_input(folder: Path, settings: Settings) -> Path:
     """Writes the warehouse of `settings`, and a source catalog with one more table; returns the catalog's path."""
@@ -110,8 +116,8 @@ def write_input(folder: Path, settings: Settings) -> Path:
 
 
 def prepare_database(settings: Settings) -> None:
-    """The rules over the additional table, and rows that other hands have written: a tag that nobody defines, doubled
-    and unsorted ids, a user whom no table knows."""
+    """The rules over the additional table, rows that other hands have written (a tag that nobody defines, doubled and
+    unsorted ids, a user whom no table knows), and what people decided for single users."""
     with transaction(Database.of(settings)) as cursor:
         for tag_id, (field, operator, value, kind) in RULES.items():
             leaf = {"field": field, "operator": operator}
@@ -127,6 +133,11 @@ def prepare_database(settings: Settings) -> None:
             )
         rows = [("user_000001", "[900, 1]"), ("user_000002", "[3, 2, 2]"), ("gone", "[5, 900]"), ("user_000009", "[]")]
         cursor.executemany("INSERT INTO user_tags (user_id, tag_ids, tag_details) VALUES (%s, %s, '{}')", rows)
+        cursor.executemany(
+            "INSERT INTO user_tag_overrides (user_id, tag_id, kind, in_force, made_by, why)"
+            " VALUES (%s, %s, %s, 1, 'ann', 'asked for it')",
+            DECISIONS,
+        )
 
 
 def stored(settings: Settings) -> list[tuple[Any, ...]]:

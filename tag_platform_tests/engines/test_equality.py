@@ -63,6 +63,10 @@ def expected(services: Settings, prepared: tuple[Path, Path], tmp_path_factory: 
         assert len([tag for tag in outcome["tags"] if tag["hits"]]) == len(outcome["tags"]), "a rule that no user meets"
         written = stored(settings), snapshots(folder / "lake")
     assert len(written[0]) >= USERS
+    tags = {user: set(tag_ids) for user, tag_ids, _ in written[0]}
+    assert tags["user_000003"] >= {1, 2, 3}
+    assert not tags["user_000004"] & set(range(1, 9))
+    assert tags["nobody"] == {5}
     return written
 
 

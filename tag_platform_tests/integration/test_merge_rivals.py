@@ -22,6 +22,7 @@ from tag_platform.settings import Settings
 from tag_platform.shards import shard_key, shard_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.engine]
+DATABASES = "both"
 SHARDS = 2
 USERS = [f"user_{n}" for n in range(40)]
 DETAILS = {n: {"tag_name": f"tag {n}", "tag_category": "c"} for n in range(1, 10)}

@@ -19,6 +19,7 @@ from tag_platform.shards import shard_of
 from tag_platform_tests.platform import query, run, tags_of, user_tags, write_people
 
 pytestmark = [pytest.mark.integration, pytest.mark.engine]
+DATABASES = "both"
 USERS = [f"u{n:02d}" for n in range(20)]
 MANUAL = 50
 

@@ -1,7 +1,10 @@
 """The gate's bounds, as pure functions."""
 
+from tag_platform.catalog.tags import Catalog, Tag
 from tag_platform.compute.account import ROWS
-from tag_platform.compute.gate import GateBounds, TagBounds, moves_table, violations
+from tag_platform.compute.gate import GateBounds, SourceBounds, TagBounds, moves_table, source_violation, violations
+from tag_platform.compute.planning import gate_bounds
+from tag_platform.settings import Settings
 
 BOUNDS = GateBounds()
 
@@ -42,3 +45,24 @@ def test_table_has_one_line_per_tag_that_moves() -> None:
     """The table of a dry run and of a closed gate is the same."""
     lines = moves_table({1: 10, 2: 5}, {1: 2}, {1: 3}, {1: "rich"}).splitlines()
     assert [line.split() for line in lines[1:]] == [["1", "10", "2", "3", "9", "rich"]]
+
+
+def test_a_definition_sets_the_bounds_of_its_own_tag() -> None:
+    """What it leaves open is the setting of all tags."""
+    tags = (Tag(tag_id=1, name="a", category="c", max_left_share=1.0), Tag(tag_id=2, name="b", category="c"))
+    bounds = gate_bounds(Settings(TAG_PLATFORM_GATE_MAX_ENTERED_SHARE=0.5), Catalog(tags=tags))
+    assert bounds.tags == {1: TagBounds(max_left_share=1.0, max_entered_share=0.5)}
+
+
+def test_a_source_is_compared_with_what_was_accepted() -> None:
+    """A first load, a small table and an ordinary day pass; the message has the exact numbers of the others."""
+    bounds = SourceBounds()
+    assert not source_violation("t", None, 5_000_000, bounds)
+    assert not source_violation("t", 900, 0, bounds)
+    assert not source_violation("t", 10_000, 7_000, bounds)
+    assert not source_violation("t", 10_000, 30_000, bounds)
+    assert "t has 6,999 rows, 10,000 when it was last accepted (-3,001, -30%;" in str(
+        source_violation("t", 10_000, 6_999, bounds)
+    )
+    assert "(+20,001, +200%; from -30% to +200% is allowed)" in str(source_violation("t", 10_000, 30_001, bounds))
+    assert source_violation("t", 0, 1_000, bounds)
