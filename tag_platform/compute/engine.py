@@ -164,16 +164,23 @@ def session(settings: Settings) -> Iterator[SparkSession]:
     builder = SparkSession.builder
     for key, value in spark_config(settings, engine.remote if engine else None).items():
         builder = builder.config(key, value)
-    try:
+    with explained_start(settings):
         spark = builder.getOrCreate()
-    except Exception as error:
-        raise _not_started(settings, error) from error
     try:
         yield spark
     finally:
         spark.stop()
         if engine:
             engine.stop()
+
+
+@contextmanager
+def explained_start(settings: Settings) -> Iterator[None]:
+    """An engine that does not start within is a `TagPlatformError` that says what to do."""
+    try:
+        yield
+    except Exception as error:
+        raise _not_started(settings, error) from error
 
 
 def _not_started(settings: Settings, error: Exception) -> TagPlatformError:

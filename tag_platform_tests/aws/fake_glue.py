@@ -58,7 +58,8 @@ class FakeGlue:
     """The server. `faults` are taken one by one, by the next starts of a job run:
 
     `throttle`, `busy`: the start is refused. `die`: the process is killed when it has begun. `hang`: the process stops
-    there. `expire`: the run ends as EXPIRED and never starts. `cut`: the Pipes messages are cut off.
+    there. `EXPIRED`, `TIMEOUT`, `ERROR`, `STOPPED`: the run ends as that, without having begun. `cut`: the Pipes
+    messages are cut off.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -115,8 +116,8 @@ class FakeGlue:
         run = JobRun(job["Name"], f"jr_{uuid.uuid4().hex}", {**job["DefaultArguments"], **body.get("Arguments", {})})
         run.arguments["fault"] = fault
         self.runs[run.run_id] = run
-        if fault == "expire":
-            run.state, run.ended = "EXPIRED", time.time()
+        if fault.isupper():
+            run.state, run.ended = fault, time.time()
         else:
             threading.Thread(target=self._run, args=(run, job, fault), daemon=True).start()
         return {"JobRunId": run.run_id}
