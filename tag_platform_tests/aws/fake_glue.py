@@ -145,8 +145,12 @@ class FakeGlue:
         wheel = run.arguments["--additional-python-modules"].split(",")[0]
         with zipfile.ZipFile(io.BytesIO(self._fetch(wheel))) as archive:
             archive.extractall(place / "modules")
-        for uri in filter(None, run.arguments.get("--extra-files", "").split(",")):
-            (place / uri.rsplit("/", 1)[-1]).write_bytes(self._fetch(uri))
+        imported = [str(place / "modules")]
+        for name in ("--extra-files", "--extra-py-files"):
+            for uri in filter(None, run.arguments.get(name, "").split(",")):
+                file = place / uri.rsplit("/", 1)[-1]
+                file.write_bytes(self._fetch(uri))
+                imported += [str(file)] if name == "--extra-py-files" else []
         if fault in ("die", "hang"):  # as soon as the job's own code begins to work
             ending = "os.kill(os.getpid(), 9)" if fault == "die" else "time.sleep(600)"
             script.write_text(f"import os, time\n{ending}\n" + script.read_text())
@@ -155,7 +159,7 @@ class FakeGlue:
         kept = {n: v for n, v in os.environ.items() if not n.startswith(("SPARK_", "PYSPARK_", "MYSQL_", "TAG_"))}
         environment = {
             **kept,
-            "PYTHONPATH": str(place / "modules"),
+            "PYTHONPATH": os.pathsep.join(imported),
             "PYSPARK_PYTHON": str(PYTHON35),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "PYSPARK_SUBMIT_ARGS": "--master local[2] --conf spark.ui.enabled=false pyspark-shell",
