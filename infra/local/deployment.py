@@ -19,7 +19,7 @@ from infra.local.folders import Folders
 from infra.local.ports import require_free
 from infra.local.processes import end, noted_process
 from infra.local.program import Program
-from infra.local.services import additions, programs, storage_programs
+from infra.local.services import additions, programs, require_installed, storage_programs
 from infra.local.supervision import Supervisor, log_file
 from tag_platform.errors import BadInput, TagPlatformError
 from tag_platform.settings import Settings
@@ -57,6 +57,7 @@ def up(
     port or an unknown name, and `TagPlatformError` with the last lines of its log for a program that fails.
     """
     wanted = _with_additions(settings, added)
+    require_installed(added)
     if only is not None:
         unknown = set(only) - {program.name for program in wanted}
         if unknown:

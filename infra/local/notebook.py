@@ -47,9 +47,13 @@ def program(settings: Settings) -> Program:
     )
 
 
-def _prepare(folder: Path) -> None:
+def require_jupyterlab() -> None:
+    """Raises `BadInput` where JupyterLab is not installed."""
     if importlib.util.find_spec("jupyterlab") is None:
         raise BadInput(f"JupyterLab is not installed: {sys.executable} -m pip install 'tag-platform[notebook]'.")
+
+
+def _prepare(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not (folder / EXAMPLE.name).exists():
         shutil.copyfile(EXAMPLE, folder / EXAMPLE.name)

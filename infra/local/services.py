@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from infra.local import database, notebook, object_store, spark, webserver
@@ -25,6 +26,14 @@ def programs(settings: Settings) -> list[Program]:
 def additions(settings: Settings) -> dict[str, list[Program]]:
     """What `up --with` adds, by the name that it goes by there."""
     return {"spark": spark.programs(settings), "notebook": [notebook.program(settings)]}
+
+
+def require_installed(added: Collection[str]) -> None:
+    """Raises `BadInput` that says what to install where one of the additions cannot run here."""
+    if "spark" in added:
+        spark.require_java()
+    if "notebook" in added:
+        notebook.require_jupyterlab()
 
 
 def storage_programs(settings: Settings) -> list[Program]:

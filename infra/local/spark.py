@@ -63,7 +63,6 @@ def programs(settings: Settings) -> list[Program]:
             environment=_needed(),
             address=f"spark://{LOOPBACK}:{port}, page http://{LOOPBACK}:{ui}",
             stage=1,
-            prepare=require_java,
             ready=lambda: None if answers(port) and answers(ui) else "the master does not answer yet",
         )
     ]
