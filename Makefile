@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 # The data plane's second environment: Spark 3.5, as on AWS Glue, and no Dagster.
 VENV35 := .venv-spark35
 
-.PHONY: help setup spark35 packages packages-test demo test lint up down status lock clean
+.PHONY: help setup spark35 packages packages-test demo test lint bench up down status lock clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -56,6 +56,9 @@ lint: setup
 test: packages-test lint spark35 ## Lint, types, and all tests
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
+bench: setup ## Measure against the floor, on servers of its own; BENCH_ARGS="--users 200000 --only first-load,rerun"
+	$(BIN)/python -m infra.benchmarks $(BENCH_ARGS)
+
 up: setup ## Start the local deployment and print its addresses
 	@$(BIN)/tag-platform init
 	@$(BIN)/tag-platform up
@@ -74,4 +77,4 @@ lock: setup ## Write requirements.lock anew from pyproject.toml
 		--no-emit-index-url --no-header --universal --quiet --output-file requirements-spark35.lock
 
 clean: down ## Remove the virtual environment and all local data
-	rm -rf $(VENV) $(VENV35) .tag_platform .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV35) .nginx .tag_platform .pytest_cache .mypy_cache .ruff_cache .hypothesis

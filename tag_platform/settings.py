@@ -76,6 +76,10 @@ class Settings(BaseSettings):
     api_port: Port = Field(5000, validation_alias="API_PORT")
     api_tokens: SecretStr | None = Field(None, validation_alias="TAG_PLATFORM_API_TOKENS")
 
+    # What counting one previewed rule may take in the gateway: see tag_platform.gateway.preview.
+    preview_seconds: Annotated[int, Field(ge=1, le=600)] = Field(30, validation_alias="TAG_PLATFORM_PREVIEW_SECONDS")
+    preview_memory_mb: Annotated[int, Field(ge=64)] = Field(2048, validation_alias="TAG_PLATFORM_PREVIEW_MEMORY_MB")
+
     dev_s3_bucket: str | None = Field(None, validation_alias="DEV_S3_BUCKET")
     dev_mysql_host: str | None = Field(None, validation_alias="DEV_MYSQL_HOST")
     prod_s3_bucket: str | None = Field(None, validation_alias="PROD_S3_BUCKET")

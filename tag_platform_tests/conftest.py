@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from infra.local import database, deployment, object_store, ports
@@ -26,6 +27,11 @@ from tag_platform.settings import Settings, load_settings
 from tag_platform_tests.mysql9 import running_mysql9, said
 
 MOST_WORKERS = 8  # of a parallel test run
+# Property tests judge what is right, never how fast a busy machine is.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 DEFAULT_SERVER, MYSQL9 = "installed_server", "mysql9"
 
 

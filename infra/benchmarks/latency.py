@@ -49,12 +49,13 @@ def main(triggers: int, tag: int, as_json: bool) -> None:
     settings = load_settings()
     if settings.env != "local":
         raise click.UsageError("This takes tags from users' rows for a moment; it runs on a local deployment only.")
-    waited = [_one(settings, tag, user) for user in _users(settings, tag, triggers)]
+    waited = [_one(settings, tag, user) for user in tagged_users(settings, tag, triggers)]
     columns = {field.name: [getattr(one, field.name) for one in waited] for field in fields(Waited)}
     click.echo(json.dumps(columns) if as_json else table("seconds since the request", columns))
 
 
-def _users(settings: Settings, tag: int, count: int) -> list[str]:
+def tagged_users(settings: Settings, tag: int, count: int) -> list[str]:
+    """So many users that have the tag, the same each time."""
     with connect(Database.of(settings)) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT user_id FROM user_tags WHERE JSON_CONTAINS(tag_ids, %s) ORDER BY id LIMIT 10000", (str(tag),)
@@ -62,7 +63,7 @@ def _users(settings: Settings, tag: int, count: int) -> list[str]:
         users = [row[0] for row in cursor.fetchall()]
     if len(users) < count:
         raise click.UsageError(f"Only {len(users)} users have tag {tag}; compute it first: `tag-platform run`.")
-    return random.Random(7).sample(users, count)  # noqa: S311 (the same users each time)
+    return random.Random(7).sample(users, count)  # noqa: S311 (no secret)
 
 
 def _one(settings: Settings, tag: int, user: str) -> Waited:
@@ -76,18 +77,19 @@ def _one(settings: Settings, tag: int, user: str) -> Waited:
             without = json.dumps([other for other in before if other != tag])
             cursor.execute("UPDATE user_tags SET tag_ids = %s WHERE user_id = %s", (without, user))
         began = time.time()
-        answer = api.post("/api/v1/tags/trigger", json={"tag_ids": [tag], "user_ids": [user]}, headers=_token(settings))
+        answer = api.post("/api/v1/tags/trigger", json={"tag_ids": [tag], "user_ids": [user]}, headers=token(settings))
         answer.raise_for_status()
         answered = time.time()
         row = _row_is(connection, user, before)
     return _waited(settings, answer.json()["task_id"], began, answered, row)
 
 
-def _token(settings: Settings) -> dict[str, str]:
+def token(settings: Settings) -> dict[str, str]:
+    """The header with the last of the configured tokens, empty where there is none."""
     if settings.api_tokens is None:
         return {}
-    first = settings.api_tokens.get_secret_value().split(",")[-1].strip()
-    return {"Authorization": f"Bearer {first.rpartition(':')[2]}"}
+    last = settings.api_tokens.get_secret_value().split(",")[-1].strip()
+    return {"Authorization": f"Bearer {last.rpartition(':')[2]}"}
 
 
 def _row_is(connection: pymysql.connections.Connection[pymysql.cursors.Cursor], user: str, tags: list[int]) -> float:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that are missing: venv and database server; with `test` also a browser and a Java runtime.
+# Installs the Debian packages that are missing: venv and database server; with `test` also a browser, a Java runtime and
+# nginx (unpacked into .nginx: installing the package would start a web server on port 80).
 # On another system it says in one line what to install. Does nothing, and asks for nothing, where all is there.
 set -euo pipefail
 
@@ -32,24 +33,37 @@ if [ "$for_tests" = test ]; then
     has java || missing+=(default-jre-headless)
 fi
 
-[ ${#missing[@]} -eq 0 ] && exit 0
+checkout="$(cd "$(dirname "$0")/../.." && pwd)"
+unpack_nginx=
+[ "$for_tests" != test ] || has nginx || [ -x "$checkout/.nginx/usr/sbin/nginx" ] || unpack_nginx=yes
+
+[ ${#missing[@]} -eq 0 ] && [ -z "$unpack_nginx" ] && exit 0
 
 if ! has apt-get; then
     wanted="Python 3.11 or newer with venv, MariaDB server 10.6 or newer (or MySQL 8.0)"
-    [ "$for_tests" = test ] && wanted="$wanted, Chromium, a Java runtime 17 or newer"
-    echo "This system has no apt-get. Please install: $wanted. Missing, by Debian's names: ${missing[*]}" >&2
+    [ "$for_tests" = test ] && wanted="$wanted, Chromium, a Java runtime 17 or newer, nginx"
+    echo "This system has no apt-get. Please install: $wanted. Missing, by Debian's names: ${missing[*]}${unpack_nginx:+ nginx}" >&2
     exit 1
 fi
 
 sudo=()
 if [ "$(id -u)" -ne 0 ]; then
     if ! has sudo; then
-        echo "Please run as root: apt-get install ${missing[*]}" >&2
+        echo "Please run as root: apt-get install ${missing[*]}${unpack_nginx:+ nginx}" >&2
         exit 1
     fi
     sudo=(sudo)
 fi
 
-echo "Installing Debian packages: ${missing[*]}"
 "${sudo[@]}" apt-get update -qq
-"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+if [ ${#missing[@]} -gt 0 ]; then
+    echo "Installing Debian packages: ${missing[*]}"
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+if [ -n "$unpack_nginx" ]; then
+    echo "Unpacking Debian's nginx into .nginx"
+    folder="$(mktemp -d)"
+    trap 'rm -rf "$folder"' EXIT
+    chmod 755 "$folder"
+    (cd "$folder" && apt-get download -qq nginx 2>/dev/null && dpkg-deb -x nginx_*.deb "$checkout/.nginx")
+fi

@@ -22,7 +22,11 @@ def describe(settings: Settings) -> str:
 def drop(settings: Settings) -> None:
     """Deletes Dagster's tables and the files under warehouse and lake."""
     _drop_tables(settings)
-    for root in (settings.warehouse, settings.lake):
+    drop_files(settings, settings.warehouse, settings.lake)
+
+
+def drop_files(settings: Settings, *roots: str) -> None:
+    for root in roots:
         filesystem, path = open_filesystem(root, settings)
         if filesystem.get_file_info(path).type == fs.FileType.Directory:
             filesystem.delete_dir_contents(path)

@@ -84,23 +84,26 @@ def _lines(tag: Tag) -> list[str]:
 
 def _write(cursor: Any, change: TagChange) -> None:
     tag = change.after
-    values = (tag.name, tag.category, tag.description, tag.is_active, tag.is_manual, tag.tag_id)
+    values = {
+        "tag_name": tag.name,
+        "tag_category": tag.category,
+        "description": tag.description,
+        "is_active": tag.is_active,
+        "is_manual": tag.is_manual,
+        "max_left_share": tag.max_left_share,
+        "max_entered_share": tag.max_entered_share,
+        "tag_id": tag.tag_id,
+    }
     cursor.execute("SELECT COUNT(*) FROM tag_category WHERE category_name = %s", (tag.category,))
     if cursor.fetchone()[0] == 0:
         cursor.execute("INSERT INTO tag_category (category_name) VALUES (%s)", (tag.category,))
     if change.before is None:
-        cursor.execute(
-            "INSERT INTO tag_definition (tag_name, tag_category, description, is_active, is_manual, tag_id)"
-            " VALUES (%s, %s, %s, %s, %s, %s)",
-            values,
-        )
+        marks = ", ".join(f"%({name})s" for name in values)
+        cursor.execute(f"INSERT INTO tag_definition ({', '.join(values)}) VALUES ({marks})", values)  # noqa: S608
     else:
-        cursor.execute(
-            "UPDATE tag_definition SET tag_name = %s, tag_category = %s, description = %s, is_active = %s,"
-            " is_manual = %s WHERE tag_id = %s",
-            values,
-        )
-        if change.before.rules == tag.rules:
+        columns = ", ".join(f"{name} = %({name})s" for name in values)
+        cursor.execute(f"UPDATE tag_definition SET {columns} WHERE tag_id = %(tag_id)s", values)  # noqa: S608
+        if _same(tag.model_copy(update={"rules": change.before.rules}), tag):
             return
         # The rule that was stays in the table, inactive.
         cursor.execute("UPDATE tag_rules SET is_active = FALSE WHERE tag_id = %s", (tag.tag_id,))

@@ -33,6 +33,8 @@ class _TagFile(BaseModel):
     description: Annotated[str, Field(max_length=16_000)] = ""
     is_active: bool = True
     is_manual: bool = False
+    max_left_share: Annotated[float, Field(ge=0)] | None = None
+    max_entered_share: Annotated[float, Field(ge=0)] | None = None
 
 
 def file_name(tag_id: int) -> str:
@@ -54,9 +56,18 @@ def file_text(tag: Tag) -> str:
         "description": tag.description,
         "is_active": tag.is_active,
         **({"is_manual": True} if tag.is_manual else {}),
+        **{name: share for name, share in tag.bounds.items() if share is not None},
         "rule": rule,
     }
     return "".join(_written(content, "\n")) + "\n"
+
+
+def rule_text(text: str) -> str:
+    """A rule's JSON in the form that files have; as it is where it cannot be read."""
+    try:
+        return "".join(_written(strict_json.load(text), "\n"))
+    except InvalidRule:
+        return text
 
 
 def export_tags(catalog: Catalog, folder: Path) -> list[Path]:
@@ -145,6 +156,8 @@ def _read(path: Path) -> Tag:
         description=head.description,
         is_active=head.is_active,
         is_manual=head.is_manual,
+        max_left_share=head.max_left_share,
+        max_entered_share=head.max_entered_share,
         rules=() if rule is None else ("".join(_written(rule, None)),),
     )
 

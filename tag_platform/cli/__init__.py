@@ -65,7 +65,9 @@ def cli(log_level: str, log_format: str) -> None:
 def main() -> None:
     """Runs the command line. Exit code 0 ok, 1 failed, 2 bad input; the reason is one sentence on stderr."""
     try:
-        cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False)
+        if isinstance(code, int):  # what a command gave to `ctx.exit`
+            sys.exit(code)
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:

@@ -9,11 +9,10 @@ from typing import Any, TextIO
 
 import click
 
-from tag_platform.catalog.rulebook import declared_schema
-from tag_platform.catalog.sources import load_sources
+from tag_platform.cli.rules_check import check, error_list
 from tag_platform.cli.rules_engines import matched_by
 from tag_platform.errors import BadInput
-from tag_platform.rules import InvalidRule, Rule, RuleSchema, evaluate, parse_rule
+from tag_platform.rules import InvalidRule, Rule, evaluate, parse_rule
 from tag_platform.rules.dataset import Dataset, RuleLine, parse_lines, parse_rule_line, parse_types
 from tag_platform.rules.values import parse_date
 from tag_platform.settings import Settings, load_settings
@@ -24,41 +23,7 @@ def rules() -> None:
     """Rules: check them, try them on data, describe the language."""
 
 
-@rules.command()
-@click.argument("file", type=click.File("rb"))
-@click.option("--types", help='Columns of one table, "age:int,d:date", in place of the source catalog.')
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_context
-def check(ctx: click.Context, file: Any, types: str | None, as_json: bool) -> None:
-    """Checks the rule in FILE (- for stdin) against the source catalog. Exit code 2 if it is invalid."""
-    settings = load_settings()
-    if types is None:
-        schema = declared_schema(load_sources(settings.sources))
-    else:
-        schema = RuleSchema.single({name: kind.name for name, kind in parse_types(types).items()})
-    from tag_platform.rules.lint import lint_rule
-
-    try:
-        rule = parse_rule(file.read(), schema)
-    except InvalidRule as error:
-        if as_json:
-            click.echo(json.dumps({"valid": False, "errors": error_list(error)}, ensure_ascii=False))
-        else:
-            click.echo(str(error), err=True)
-        ctx.exit(2)
-    warnings = lint_rule(rule)
-    if as_json:
-        found = {
-            "valid": True,
-            "version": rule.digest,
-            "rule": rule.describe(),
-            "warnings": [{"path": warning.path, "message": warning.message} for warning in warnings],
-        }
-        click.echo(json.dumps(found, ensure_ascii=False))
-        return
-    click.echo(f"valid: {rule.describe()}")
-    for warning in warnings:
-        click.echo(f"warning: {warning}")
+rules.add_command(check)
 
 
 @rules.command("eval")
@@ -99,9 +64,12 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
 
 
-def error_list(error: InvalidRule) -> list[dict[str, str]]:
-    """The errors as JSON."""
-    return [{"path": one.path, "message": one.message} for one in error.errors]
+@rules.command()
+def reference() -> None:
+    """Prints the reference page of the rule language (docs/rules.md)."""
+    from tag_platform.rules.reference import reference as page
+
+    click.echo(page(), nl=False)
 
 
 def _as_of(text: str | None, settings: Settings) -> date:

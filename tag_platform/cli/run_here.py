@@ -48,7 +48,7 @@ def run_here(request: RunRequest, settings: Settings) -> dict[str, Any]:
         stack.enter_context(showing_progress(steps))
         instance = stack.enter_context(_instance(DagsterInstance))
         result = (
-            build_definitions(catalog, sources, settings)
+            build_definitions(catalog, sources, settings, checks_table=False)
             .resolve_job_def(request.job)
             .execute_in_process(
                 # The stages are told by the platform's own log; Dagster's console would repeat every event.

@@ -21,12 +21,14 @@ from tag_platform.compute.snapshots import count_by_shard, read_all, shard_name,
 from tag_platform.compute.stored_tags import read_stored
 from tag_platform.compute.upsert import Written, write_changes
 from tag_platform.mysql import Database
+from tag_platform.shards import shard_key
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 log = logging.getLogger(__name__)
 CHANGES_SCHEMA = "user_id string, before array<int>, after array<int>, entered array<int>, `left` array<int>"
+WRITE_ROWS = 1_000_000  # sorted and written at once: a few hundred megabytes
 ByShard = dict[int, dict[int, int]]  # tag id → shard → users
 
 
@@ -102,7 +104,7 @@ def _once(
     reasons = _gate(change, kept, before, entered, left)
     written, after = Written(), before
     if not change.dry_run:
-        written, after = _write(change, kept, before, sorted(touched), locks, spark, database)
+        written, after = _write(change, kept, before, touched, locks, spark, database)
     inflow, outflow = _flat(entered), _flat(left)
     for counts, column in ((inflow, "before"), (outflow, "after")):  # rows that are new, rows that go
         if touched:
@@ -152,22 +154,39 @@ def _write(
     change: Change,
     kept: DataFrame,
     before: Counter[tuple[int, int]],
-    touched: list[int],
+    touched: Mapping[int, int],
     locks: ShardLocks | None,
     spark: SparkSession,
     database: Database,
 ) -> tuple[Written, Counter[tuple[int, int]]]:
-    """Enters the merge into the ledger, also one without changes: plans made before it are stale all the same."""
+    """Enters the merge into the ledger, also one without changes: plans made before it are stale all the same. Writes
+    so many shards at once that the engine never sorts more than a bounded number of rows."""
     assert locks is not None  # noqa: S101 (only a dry run goes without)
     locks.check()
     open_merge(database, change.run_id, change.output, change.shards, touched, change.shard_count, change.undoes)
     if not touched:
         return Written(), before
     rows = kept.select("user_id", "before", "after", "shard")
-    written = write_changes(rows, database, change.details, change.removable, change.shard_count)
-    locks.check()
+    written = Written()
+    for part in parts(touched, WRITE_ROWS):
+        here = rows if len(part) == len(touched) else rows.where(F.col("shard").isin([shard_key(s) for s in part]))
+        written += write_changes(here, database, change.details, change.removable, change.shard_count)
+        locks.check()
     stored = read_stored(spark, database, change.shards, change.shard_count, users=change.users)
     return written, counts_of(stored.where(F.col("user_id").isNull()))
+
+
+def parts(rows: Mapping[int, int], most: int) -> list[list[int]]:
+    """The shards in ascending order, divided so that each part has at most `most` rows, or is a single shard."""
+    found: list[list[int]] = []
+    held = 0
+    for shard, n in sorted(rows.items()):
+        if not found or held + n > most:
+            found.append([])
+            held = 0
+        found[-1].append(shard)
+        held += n
+    return found
 
 
 def _moves(changes: DataFrame, direction: str) -> ByShard:

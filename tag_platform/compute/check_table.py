@@ -1,7 +1,8 @@
 """Compares `user_tags` with what the lake says, shard by shard and tag by tag, by digests: no row leaves the database.
 
-A digest of a tag in a shard is the number of its users, the XOR of 60 bits of the MD5 of each user id, and the sum of
-their CRC32. It does not depend on the order of rows, and MySQL, MariaDB and every engine compute the same.
+A digest of a tag in a shard is the number of its users, the XOR of 60 bits of the SHA-256 of each user id, and the sum
+of their CRC32. It does not depend on the order of rows, and MySQL, MariaDB and every engine compute the same (there is
+no MD5 in MySQL 9).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from tag_platform.shards import SLOTS, slots_of
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-HEX_DIGITS = 15  # of an MD5: 60 bits, which a signed 64-bit number of an engine holds
+HEX_DIGITS = 15  # of a SHA-256: 60 bits, which a signed 64-bit number of an engine holds
 Digests = dict[tuple[int, int], "Digest"]  # (shard, tag) → digest
 
 
@@ -87,7 +88,7 @@ def _of_table(database: Database, shard: int, group: CheckShards, shard_count: i
     where = "" if len(slots) == SLOTS else f" AND shard_slot IN ({', '.join(str(int(slot)) for slot in slots)})"
     statement = (
         "SELECT CAST(tag_ids AS CHAR) AS tags, COUNT(*),"  # noqa: S608 (whole numbers)
-        f" BIT_XOR(CAST(CONV(LEFT(MD5(user_id), {HEX_DIGITS}), 16, 10) AS UNSIGNED)), SUM(CRC32(user_id))"
+        f" BIT_XOR(CAST(CONV(LEFT(SHA2(user_id, 256), {HEX_DIGITS}), 16, 10) AS UNSIGNED)), SUM(CRC32(user_id))"
         " FROM user_tags WHERE user_id NOT IN (SELECT user_id FROM user_tag_overrides WHERE override_id > %s)"
         f"{where} GROUP BY tags"
     )
@@ -129,7 +130,7 @@ def _of_lake(plan: CheckTable, group: CheckShards, spark: SparkSession, database
     pairs = pairs.select(
         shard_number(F.col("user_id"), plan.shard_count).alias("shard"),
         "tag_id",
-        F.conv(F.substring(F.md5(text), 1, HEX_DIGITS), 16, 10).cast("long").alias("bits"),
+        F.conv(F.substring(F.sha2(text, 256), 1, HEX_DIGITS), 16, 10).cast("long").alias("bits"),
         F.crc32(text).alias("crc"),
     )
     digests = pairs.where(F.col("shard").isin(list(group.shards))).groupBy("shard", "tag_id")

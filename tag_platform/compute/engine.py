@@ -65,16 +65,16 @@ class EmbeddedEngine:
         self._server.stop()
 
 
-def spark_config(settings: Settings, remote: str | None = None) -> dict[str, str]:
+def spark_config(settings: Settings, remote: str | None = None, name: EngineName | None = None) -> dict[str, str]:
     """Session settings: address of the engine, the platform's time zone, access to the object store.
 
-    `remote` is the embedded engine's address. ANSI mode is off everywhere, as in Spark 3.5's default: what does not
-    cast is NULL, which is what the rule language says.
+    `remote` is the embedded engine's address; `name` replaces the engine that the settings ask for. ANSI
+    mode is off everywhere, as in Spark 3.5's default: what does not cast is NULL, which is what the rule language says.
     """
     if not os.environ.get("SPARK_REMOTE", "unset"):
         del os.environ["SPARK_REMOTE"]  # empty is unset for us, and an address for PySpark
     config = {"spark.sql.session.timeZone": settings.timezone, "spark.sql.ansi.enabled": "false"}
-    name = engine_name(settings)
+    name = name or engine_name(settings)
     if name == "sail":
         return {**config, "spark.remote": str(remote)}
     config["spark.sql.adaptive.enabled"] = "true"
@@ -156,13 +156,15 @@ def metastore_config(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def session(settings: Settings) -> Iterator[SparkSession]:
-    """A session of the chosen engine without Dagster (tests, benchmarks, Glue's entry script), ended at exit."""
+def session(settings: Settings, name: EngineName | None = None) -> Iterator[SparkSession]:
+    """A session of the chosen engine (`name`, where it is not to be the one that the settings ask for) without Dagster:
+    tests, benchmarks, previews, Glue's entry script. Ended at exit."""
     from pyspark.sql import SparkSession
 
-    engine = EmbeddedEngine(settings) if engine_name(settings) == "sail" else None
+    name = name or engine_name(settings)
+    engine = EmbeddedEngine(settings) if name == "sail" else None
     builder = SparkSession.builder
-    for key, value in spark_config(settings, engine.remote if engine else None).items():
+    for key, value in spark_config(settings, engine.remote if engine else None, name).items():
         builder = builder.config(key, value)
     with explained_start(settings):
         spark = builder.getOrCreate()

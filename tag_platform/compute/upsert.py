@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -50,6 +50,9 @@ DELETE = "DELETE FROM user_tags WHERE user_id = %s"
 Change = tuple[str, list[int] | None, list[int] | None]  # user_id, before (None: a new row), after (None: delete it)
 
 
+Key = TypeVar("Key")
+
+
 @dataclass(frozen=True)
 class Written:
     """Rows written, per shard; `rivals` are the rows that had to be merged anew. `shifted` is, by (shard, tag), how
@@ -61,6 +64,20 @@ class Written:
     deleted: dict[int, int] = field(default_factory=dict)
     rivals: int = 0
     shifted: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def __add__(self, other: Written) -> Written:
+        """Both together; no row is in two of them."""
+
+        def both(one: dict[Key, int], two: dict[Key, int]) -> dict[Key, int]:
+            return {key: one.get(key, 0) + two.get(key, 0) for key in {**one, **two}}
+
+        return Written(
+            both(self.inserted, other.inserted),
+            both(self.updated, other.updated),
+            both(self.deleted, other.deleted),
+            self.rivals + other.rivals,
+            both(self.shifted, other.shifted),
+        )
 
 
 def write_changes(

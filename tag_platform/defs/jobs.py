@@ -41,11 +41,12 @@ class TagUsersConfig(Config):
     user_ids: list[str] = Field(description=f"1 to {MAX_USERS:,} user ids.")
 
 
-def tag_all_job() -> UnresolvedAssetJobDefinition:
+def tag_all_job(checks_table: bool = True) -> UnresolvedAssetJobDefinition:
+    # The check of the whole table is a job of its own: a merge counts what it wrote anyway.
+    selection = AssetSelection.all()
     return define_asset_job(
         "tag_all",
-        # The check of the whole table is a job of its own: a merge counts what it wrote anyway.
-        selection=AssetSelection.all() - AssetSelection.checks(TABLE_EQUALS_LAKE),
+        selection=selection - AssetSelection.checks(TABLE_EQUALS_LAKE) if checks_table else selection,
         executor_def=in_process_for_all_shards,
         description="Sources, tags and the merge. Select some tag assets, with merged_user_tags, for only these.",
     )

@@ -41,7 +41,7 @@ def table_check(catalog: Catalog, settings: Settings) -> AssetChecksDefinition:
         """What it proves where it passes: for each shard, and each tag that the shard's last merge took and that is
         still computed, the set of users who have the tag in `user_tags` is the set that follows from the tag's merged
         snapshot, the changes that later merges (of some users, of an undo) kept in the lake, and the pins and
-        exclusions in force. Equal by number, by 60 bits of MD5 and by CRC32 of the user ids: drift that happens by
+        exclusions in force. Equal by number, by 60 bits of SHA-256 and by CRC32 of the user ids: drift that happens by
         accident escapes with a chance of about 2^-60.
 
         What it does not look at: tags that no run computed (of other hands, manual ones), `tag_details`, time stamps,

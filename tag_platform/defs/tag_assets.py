@@ -5,7 +5,6 @@ of its own, one tag with a broken rule would keep all the others from MySQL. Eac
 metadata and history, and the merge alone can be chosen as well.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,6 +25,7 @@ from dagster import (
 
 from tag_platform.catalog.rulebook import Rulebook, declared_schema, parse_catalog
 from tag_platform.catalog.sources import SourceTable
+from tag_platform.catalog.tag_files import rule_text
 from tag_platform.catalog.tags import Catalog, Tag
 from tag_platform.defs.checks import tag_check_specs, tag_checks
 from tag_platform.defs.history import MERGED_KEY, Materialized, latest, source_key, tag_id_of, tag_key
@@ -100,11 +100,9 @@ def tag_assets(
                 broken = computed.broken.get(tag_id)
                 hits = before = None
                 if broken is None:
-                    metadata, before = computed.metadata(tag_id), _hits_before(context, key, shards)
+                    before = _hits_before(context, key, shards)
+                    metadata, version = computed.metadata(tag_id, before), computed.data_versions[tag_id]
                     hits = int(metadata["hits"].value)
-                    if before is not None:
-                        metadata["change"] = MetadataValue.int(hits - before)
-                    version = computed.data_versions[tag_id]
                     yield MaterializeResult(asset_key=key, metadata=metadata, data_version=DataVersion(version))
                 yield from (c for c in tag_checks(key, broken, hits, before) if c.check_name in selected)
         if MERGED_KEY in context.selected_asset_keys:
@@ -125,14 +123,6 @@ def _hits_before(context: AssetExecutionContext, key: AssetKey, shards: tuple[in
     return None if len(counts) < len(shards) or None in counts else sum(counts)
 
 
-def _pretty(text: str) -> str:
-    """The rule's JSON for people; as it is where it is no JSON."""
-    try:
-        return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
-    except ValueError:
-        return text
-
-
 def _tag_spec(tag: Tag, rulebook: Rulebook, sources: Mapping[str, SourceTable], settings: Settings) -> AssetSpec:
     rule = rulebook.rules.get(tag.tag_id)
     needs = rulebook.needs.get(tag.tag_id)
@@ -142,7 +132,7 @@ def _tag_spec(tag: Tag, rulebook: Rulebook, sources: Mapping[str, SourceTable], 
     tag_class = rulebook.classes.get(tag.tag_id)
     lines = [f"**{tag.name}** · {tag.category}", tag.description, words]
     lines += [f"Python class: `{tag_class.path()}`"] if tag_class else []
-    lines += [f"```json\n{_pretty(text)}\n```" for text in tag.rules]
+    lines += [f"```json\n{rule_text(text)}\n```" for text in tag.rules]
     return AssetSpec(
         tag_key(tag.tag_id),
         deps=[source_key(table) for table in sorted(tables)],

@@ -36,23 +36,25 @@ class ComputedTagSet:
     data_versions: Mapping[int, str]
     closed: tuple[str, ...] = ()  # why the gate would not have let the sources pass, in a dry run
 
-    def metadata(self, tag_id: int) -> dict[str, Any]:
-        """What is recorded with the tag's materialization."""
+    def metadata(self, tag_id: int, before: int | None) -> dict[str, Any]:
+        """What is recorded with the tag's materialization; `before` are its users last time. What people look for
+        comes first."""
         if self.plan is None or self.report is None:
             raise ValueError("nothing was computed")
         hits = self.report.hits[tag_id]
         users, total = sum(self.report.users.values()), sum(hits.values())
         return {
+            "hits": MetadataValue.int(total),
+            **({} if before is None else {"change": MetadataValue.int(total - before)}),
+            "coverage": MetadataValue.float(round(total / users, 6) if users else 0.0),
+            "users": MetadataValue.int(users),
+            "sample": MetadataValue.md(_sample(self.report.sample.get(tag_id, []))),
+            "as_of": MetadataValue.text(self.plan.as_of.isoformat()),
+            "duration": MetadataValue.float(round(sum(self.report.seconds.values()), 3)),
+            "hits_by_shard": MetadataValue.json({shard_key(shard): hits.get(shard, 0) for shard in self.plan.shards}),
             "path": MetadataValue.path(self.report.path),
             "rows_by_shard": MetadataValue.json({shard_key(shard): n for shard, n in self.report.rows.items()}),
-            "hits": MetadataValue.int(total),
-            "hits_by_shard": MetadataValue.json({shard_key(shard): hits.get(shard, 0) for shard in self.plan.shards}),
-            "users": MetadataValue.int(users),
-            "coverage": MetadataValue.float(round(total / users, 6) if users else 0.0),
-            "as_of": MetadataValue.text(self.plan.as_of.isoformat()),
             "rule_version": MetadataValue.text(next(t.version for t in self.plan.tags if t.tag_id == tag_id)),
-            "sample": MetadataValue.md(_sample(self.report.sample.get(tag_id, []))),
-            "duration": MetadataValue.float(round(sum(self.report.seconds.values()), 3)),
             "seconds": MetadataValue.json(self.report.seconds),
             **self.report.launched,
         }

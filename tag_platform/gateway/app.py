@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any
+from threading import Semaphore
 
-import prometheus_client
-from fastapi import Depends, FastAPI, Request
-from fastapi.responses import JSONResponse, PlainTextResponse
-from prometheus_client import CollectorRegistry, Gauge, Histogram
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from pymysql.err import Error as DatabaseError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tag_platform import __version__
-from tag_platform.gateway import errors, tasks
+from tag_platform.gateway import errors, metrics, routes, rule_routes, user_routes
 from tag_platform.gateway.dagster_client import DagsterClient
-from tag_platform.gateway.routes import ANSWERS, health_router, router
-from tag_platform.gateway.security import Gate, RateLimit, needs, parse_tokens
+from tag_platform.gateway.security import Gate, RateLimit, parse_tokens
 from tag_platform.settings import Settings
 
 # 10,000 user ids of 100 characters, each up to 4 bytes long, with quotes and commas.
@@ -31,11 +27,12 @@ def create_app(settings: Settings, dagster: DagsterClient | None = None, limit: 
         title="tag_platform",
         version=__version__,
         summary="Trigger tag computations and follow them.",
-        openapi_tags=[],
+        generate_unique_id_function=lambda route: route.name,  # a generated client's functions have these names
     )
     app.state.settings = settings
     app.state.dagster = dagster or DagsterClient(f"http://{settings.ui_host}:{settings.ui_port}")
     app.state.gate = Gate(tokens, limit or RateLimit(PER_SECOND, BURST))
+    app.state.preview_slot = Semaphore(1)
     errors.install(app)
 
     @app.exception_handler(DatabaseError)
@@ -44,9 +41,9 @@ def create_app(settings: Settings, dagster: DagsterClient | None = None, limit: 
         body = errors.error_body("unavailable", f"The database could not answer (error {code}).")
         return JSONResponse(body, 503, {"Retry-After": "2"})
 
-    _add_metrics(app)
-    app.include_router(router)
-    app.include_router(health_router)
+    metrics.install(app, app.state.dagster)
+    for router in (routes.router, user_routes.router, rule_routes.router, routes.health_router):
+        app.include_router(router)
     app.add_middleware(BodyLimit)
     return app
 
@@ -82,28 +79,3 @@ class BodyLimit:
             return {"type": "http.request", "body": bytes(body), "more_body": False}
 
         await self._app(scope, replay, send)
-
-
-def _add_metrics(app: FastAPI) -> None:
-    registry = CollectorRegistry()
-    seconds = Histogram("tag_platform_api_seconds", "Time to answer", ["method", "route", "status"], registry=registry)
-    runs = Gauge("tag_platform_tasks", "Runs that Dagster knows, by state", ["status"], registry=registry)
-
-    @app.middleware("http")
-    async def measure(request: Request, call_next: Any) -> Any:
-        started = time.monotonic()
-        response = await call_next(request)
-        # The route's pattern, never the path: a path holds user ids, and every id would be a time series of its own.
-        route = getattr(request.scope.get("route"), "path", "none")
-        seconds.labels(request.method, route, str(response.status_code)).observe(time.monotonic() - started)
-        return response
-
-    plain: dict[str, Any] = {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "The metrics"}
-
-    @app.get("/metrics", dependencies=[Depends(needs("read"))], responses={**ANSWERS, 200: plain})
-    def metrics() -> PlainTextResponse:
-        """For Prometheus: time to answer by route, and how many runs are waiting, running and ended."""
-        dagster: DagsterClient = app.state.dagster
-        for word in tasks.WORDS:
-            runs.labels(word).set(dagster.count(tasks.statuses_of(word)))
-        return PlainTextResponse(prometheus_client.generate_latest(registry), media_type="text/plain; version=0.0.4")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from itertools import product
 from typing import Any
 
 import httpx
@@ -48,13 +50,30 @@ query Runs($filter: RunsFilter!, $cursor: String, $limit: Int!) {
 }
 """
 )
-EVENTS = """
+_ENTRIES = """
 fragment Entries on MetadataEntry {
   label
   ... on IntMetadataEntry { intRepr }
   ... on FloatMetadataEntry { floatValue }
   ... on JsonMetadataEntry { jsonString }
+  ... on TextMetadataEntry { text }
+  ... on PathMetadataEntry { path }
 }
+"""
+NEWEST_BY_PARTITION = (
+    _ENTRIES
+    + """
+query NewestByPartition($keys: [AssetKeyInput!]!, $partitions: [String!]!) {
+  assetNodes(assetKeys: $keys) {
+    assetKey { path }
+    latestMaterializationByPartition(partitions: $partitions) { partition metadataEntries { ...Entries } }
+  }
+}
+"""
+)
+EVENTS = (
+    _ENTRIES
+    + """
 query Events($id: ID!, $after: String) {
   logsForRun(runId: $id, afterCursor: $after, limit: 1000) {
     __typename
@@ -73,6 +92,7 @@ query Events($id: ID!, $after: String) {
   }
 }
 """
+)
 TERMINATE = """
 mutation Terminate($id: String!) {
   terminateRun(runId: $id, terminatePolicy: SAFE_TERMINATE) {
@@ -82,9 +102,17 @@ mutation Terminate($id: String!) {
   }
 }
 """
-COUNT = """
-query Count($filter: RunsFilter!) { runsOrError(filter: $filter) { __typename ... on Runs { count } } }
+NEWEST = (
+    _ENTRIES
+    + """
+query Newest {
+  assetNodes(loadMaterializations: true) {
+    assetKey { path }
+    assetMaterializations(limit: 1) { timestamp metadataEntries { ...Entries } }
+  }
+}
 """
+)
 VERSION = "query Version { version }"
 
 
@@ -130,9 +158,36 @@ class DagsterClient:
         answer = self.ask(RUNS, {"filter": filters, "cursor": cursor, "limit": limit})["runsOrError"]
         return list(self._expect(answer, "Runs")["results"])
 
-    def count(self, statuses: list[str]) -> int:
-        answer = self.ask(COUNT, {"filter": {"statuses": statuses}})["runsOrError"]
-        return int(self._expect(answer, "Runs")["count"])
+    def figures(self, jobs: Collection[str], words: Mapping[str, list[str]]) -> dict[str, Any]:
+        """For metrics: `counts` of runs by job and word (`words`: word → Dagster's statuses), how many are `queued`,
+        each job's `last` completed run, and each asset's `newest` materialization (path, time, metadata entries)."""
+        wanted = {f"n{i}": (job, word) for i, (job, word) in enumerate(product(jobs, words))}
+        counts = [_count_of(name, {"pipelineName": j, "statuses": words[w]}) for name, (j, w) in wanted.items()]
+        last = {f"l{i}": job for i, job in enumerate(jobs)}
+        runs = [_last_of(name, job) for name, job in last.items()]
+        found = self.ask("{" + "\n".join([*counts, *runs, _count_of("queued", {"statuses": ["QUEUED"]})]) + "}", {})
+        return {
+            "counts": {of: self._expect(found[name], "Runs")["count"] for name, of in wanted.items()},
+            "queued": self._expect(found["queued"], "Runs")["count"],
+            "last": {job: run for name, job in last.items() for run in self._expect(found[name], "Runs")["results"]},
+            "newest": [
+                (node["assetKey"]["path"], float(event["timestamp"]) / 1000, event["metadataEntries"])
+                for node in self.ask(NEWEST, {})["assetNodes"]
+                for event in node["assetMaterializations"]
+            ],
+        }
+
+    def newest_by_partition(
+        self, assets: list[list[str]], partitions: list[str]
+    ) -> list[tuple[list[str], str, list[dict[str, Any]]]]:
+        """Asset path, partition and metadata entries of each partition's newest materialization, where there is one."""
+        variables = {"keys": [{"path": path} for path in assets], "partitions": partitions}
+        return [
+            (node["assetKey"]["path"], event["partition"], event["metadataEntries"])
+            for node in self.ask(NEWEST_BY_PARTITION, variables)["assetNodes"]
+            for event in node["latestMaterializationByPartition"]
+            if event is not None
+        ]
 
     def events(self, run_id: str) -> list[dict[str, Any]]:
         """The run's events that carry counts or reasons, oldest first."""
@@ -171,3 +226,18 @@ class DagsterClient:
         if answer["__typename"] != kind:
             raise unavailable(f"Dagster answered {answer['__typename']}: {answer.get('message', '')}")
         return answer
+
+
+def _count_of(name: str, filters: Mapping[str, Any]) -> str:
+    """A field that counts runs. The filter's statuses are names of an enumeration, so they stand without quotes."""
+    job = f'pipelineName: "{filters["pipelineName"]}", ' if "pipelineName" in filters else ""
+    statuses = ", ".join(filters["statuses"])
+    return f"{name}: runsOrError(filter: {{{job}statuses: [{statuses}]}}) {{ __typename ... on Runs {{ count }} }}"
+
+
+def _last_of(name: str, job: str) -> str:
+    """A field with the job's last completed run."""
+    return (
+        f'{name}: runsOrError(filter: {{pipelineName: "{job}", statuses: [SUCCESS]}}, limit: 1)'
+        " { __typename ... on Runs { results { creationTime startTime endTime } } }"
+    )

@@ -1,8 +1,8 @@
-"""The routes. Each one checks, asks Dagster or MySQL, and translates the answer; nothing is remembered here."""
+"""Routes of tasks and tags. Each one checks, asks Dagster or MySQL, and translates the answer; nothing is remembered
+here."""
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from tag_platform.catalog.tags import load_catalog
 from tag_platform.errors import TagPlatformError
 from tag_platform.gateway import bodies, idempotency, tasks
 from tag_platform.gateway.dagster_client import DagsterClient
+from tag_platform.gateway.dependencies import ANSWERS, Configured, Dagster
 from tag_platform.gateway.errors import Refusal
 from tag_platform.gateway.security import needs
 from tag_platform.mysql import Database, transaction
@@ -21,20 +22,6 @@ from tag_platform.settings import Settings
 
 # A few users are waited for by somebody; the whole population is not.
 USERS_PRIORITY = "10"
-ANSWERS: dict[int | str, dict[str, Any]] = {
-    code: {"model": bodies.Failure, "description": words}
-    for code, words in {
-        400: "The body is no JSON",
-        401: "No valid token",
-        403: "The token's role does not suffice",
-        404: "There is no such thing",
-        409: "It contradicts what happened before",
-        413: "The body is too large",
-        422: "Something in the request is wrong; `details` says what and where",
-        429: "Too many requests",
-        503: "Something behind the gateway does not answer",
-    }.items()
-}
 router = APIRouter(prefix="/api/v1", responses=ANSWERS)
 health_router = APIRouter()
 TaskId = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9-]+$")]
@@ -49,22 +36,8 @@ Key = Annotated[
 ]
 
 
-def _dagster(request: Request) -> DagsterClient:
-    client: DagsterClient = request.app.state.dagster
-    return client
-
-
-def _settings(request: Request) -> Settings:
-    settings: Settings = request.app.state.settings
-    return settings
-
-
-Dagster = Annotated[DagsterClient, Depends(_dagster)]
-Configured = Annotated[Settings, Depends(_settings)]
-
-
 @router.post("/tags/trigger", status_code=202, dependencies=[Depends(needs("trigger"))])
-def trigger(
+def trigger_tags(
     body: bodies.Trigger, request: Request, dagster: Dagster, settings: Configured, idempotency_key: Key = None
 ) -> bodies.Triggered:
     """Puts a task into the queue and answers with its id at once. Nothing is started where anything is refused."""
@@ -107,7 +80,7 @@ def trigger(
 
 
 @router.get("/tasks/{task_id}/status", dependencies=[Depends(needs("read"))], response_model_exclude_none=True)
-def status(task_id: TaskId, dagster: Dagster) -> bodies.TaskStatus:
+def task_status(task_id: TaskId, dagster: Dagster) -> bodies.TaskStatus:
     """Where the task stands: progress while it runs, totals per tag and of rows at the end."""
     run = _run(task_id, dagster)
     waiting = tasks.STATUS[run["status"]] == "submitted"
@@ -141,7 +114,7 @@ def list_tasks(
 
 
 @router.post("/tasks/{task_id}/cancel", status_code=202, dependencies=[Depends(needs("trigger"))])
-def cancel(task_id: TaskId, dagster: Dagster) -> bodies.Canceled:
+def cancel_task(task_id: TaskId, dagster: Dagster) -> bodies.Canceled:
     """Takes the task out of the queue, or asks it to stop where it is running. What it wrote stays."""
     word = tasks.STATUS[_run(task_id, dagster)["status"]]
     if word == "canceled":
@@ -159,7 +132,7 @@ def cancel(task_id: TaskId, dagster: Dagster) -> bodies.Canceled:
 
 
 @router.get("/tags/available", dependencies=[Depends(needs("read"))])
-def available(settings: Configured) -> bodies.AvailableTags:
+def available_tags(settings: Configured) -> bodies.AvailableTags:
     """The active tags of the catalog."""
     found = [
         bodies.AvailableTag(
@@ -168,28 +141,6 @@ def available(settings: Configured) -> bodies.AvailableTags:
         for tag in load_catalog(Database.of(settings)).active
     ]
     return bodies.AvailableTags(tags=found, count=len(found))
-
-
-@router.get("/users/{user_id}/tags", dependencies=[Depends(needs("read"))])
-def user_tags(user_id: Annotated[str, Path(min_length=1, max_length=100)], settings: Configured) -> bodies.UserTags:
-    """The user's row of `user_tags`. Times are UTC."""
-    with transaction(Database.of(settings)) as cursor:
-        cursor.execute(
-            "SELECT CAST(tag_ids AS CHAR), CAST(tag_details AS CHAR), created_time, updated_time"
-            " FROM user_tags WHERE user_id = %s",
-            (user_id,),
-        )
-        row = cursor.fetchone()
-    if row is None:
-        raise Refusal(404, "not_found", "There is no row for this user.")
-    tag_ids, details, created, updated = row
-    return bodies.UserTags(
-        user_id=user_id,
-        tag_ids=json.loads(tag_ids),
-        tag_details=json.loads(details or "{}"),
-        created_time=created.isoformat() + "Z",
-        updated_time=updated.isoformat() + "Z",
-    )
 
 
 @health_router.get("/health", responses={503: {"model": bodies.Health, "description": "Something does not answer"}})
@@ -221,10 +172,11 @@ def _run(task_id: str, dagster: DagsterClient) -> dict[str, Any]:
 
 def _check_tags(tag_ids: list[int], settings: Settings) -> None:
     catalog = load_catalog(Database.of(settings))
-    wrong = [
-        {"path": "$.tag_ids", "tag_id": tag_id, "message": "retired" if tag_id in catalog.retired_ids else "unknown"}
+    reasons = {
+        tag_id: "retired" if tag_id in catalog.retired_ids else "manual" if tag_id in catalog.manual_ids else "unknown"
         for tag_id in tag_ids
-        if tag_id not in catalog.by_id or tag_id in catalog.retired_ids
-    ]
+        if tag_id not in catalog.by_id or tag_id in catalog.retired_ids | catalog.manual_ids
+    }
+    wrong = [{"path": "$.tag_ids", "tag_id": tag_id, "message": reason} for tag_id, reason in reasons.items()]
     if wrong:
         raise Refusal(422, "unknown_tags", "Some tag ids cannot be computed; nothing was started.", wrong)

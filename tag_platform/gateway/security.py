@@ -1,7 +1,8 @@
 """Who may do what: bearer tokens with roles, compared in constant time, and a rate limit for each of them.
 
 `TAG_PLATFORM_API_TOKENS` is a comma-separated list of `role:token` (`read`, `trigger`, `admin`; a token without a role
-is an admin's). Without tokens everybody who reaches the gateway may do everything, so it then binds to loopback alone.
+is an admin's). Without tokens everybody who reaches the gateway may do everything, so it then binds to loopback alone,
+and answers no request that a proxy passed on.
 """
 
 from __future__ import annotations
@@ -100,7 +101,10 @@ class Gate:
     def __init__(self, tokens: list[Token], limit: RateLimit) -> None:
         self._tokens, self._limit = tokens, limit
 
-    def check(self, secret: str | None, role: str) -> None:
+    def check(self, secret: str | None, role: str, forwarded: bool = False) -> None:
+        """Raises `Refusal`. `forwarded` is whether a proxy passed the request on: from whom, only it knows."""
+        if forwarded and not self._tokens:
+            raise Refusal(401, "unauthorized", "Behind a proxy the gateway needs tokens: set TAG_PLATFORM_API_TOKENS.")
         caller = self._caller(secret)
         wait = self._limit.wait(caller.digest)
         if wait:
@@ -133,6 +137,7 @@ def needs(role: str) -> Callable[..., None]:
 
     def check(request: Request, credentials: Credentials) -> None:
         gate: Gate = request.app.state.gate
-        gate.check(credentials.credentials if credentials else None, role)
+        forwarded = any(name in request.headers for name in ("x-forwarded-for", "forwarded", "via"))
+        gate.check(credentials.credentials if credentials else None, role, forwarded)
 
     return check

@@ -87,7 +87,7 @@ def _counts(events: list[dict[str, Any]]) -> _Counts:
             # Every shard's event of one asset carries the asset's totals of the run, so each replaces the one before.
             path = event["assetKey"]["path"]
             found.shards_of.setdefault("/".join(path), set()).add(event["partition"] or "")
-            values = _values(event["metadataEntries"])
+            values = metadata_values(event["metadataEntries"])
             if path[0] == "tag":
                 tag: dict[str, Any] = {key: values[key] for key in ("hits", "users", "coverage") if key in values}
                 found.tags[path[-1].removeprefix("tag_")] = tag
@@ -97,7 +97,7 @@ def _counts(events: list[dict[str, Any]]) -> _Counts:
             elif path[0] == "source":
                 found.sources[path[-1]] = int(values.get("dagster/row_count", 0))
         elif kind == "ExecutionStepOutputEvent":
-            values = _values(event["metadataEntries"])
+            values = metadata_values(event["metadataEntries"])
             if "hits" in values and isinstance(values["hits"], dict):
                 users = int(values.get("users", 0))
                 found.users, found.rows = users, values
@@ -114,7 +114,8 @@ def _counts(events: list[dict[str, Any]]) -> _Counts:
     return found
 
 
-def _values(entries: list[dict[str, Any]]) -> dict[str, Any]:
+def metadata_values(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """Metadata entries of GraphQL as plain values: numbers, JSON, texts and paths."""
     values: dict[str, Any] = {}
     for entry in entries:
         if entry.get("intRepr") is not None:
@@ -123,6 +124,8 @@ def _values(entries: list[dict[str, Any]]) -> dict[str, Any]:
             values[entry["label"]] = entry["floatValue"]
         elif entry.get("jsonString") is not None:
             values[entry["label"]] = json.loads(entry["jsonString"])
+        elif (text := entry.get("text") or entry.get("path")) is not None:
+            values[entry["label"]] = text
     return values
 
 

@@ -90,6 +90,7 @@ def _leaf(operator: Operator) -> dict[str, Any]:
     }
     if operator.shape is Shape.ONE:
         properties["value_field"] = {"type": "string", "minLength": 1}
+        distinct = [{**variant, "not": {"required": ["value_field"]}} for variant in distinct]
         distinct.append({"required": ["value_field"], "not": {"required": ["value"]}})
     return {
         "title": f"{operator.name} ({', '.join(operator.types) if len(operator.types) < len(TYPES) else 'any type'})",

@@ -163,7 +163,7 @@ def _same(left: Node, right: Node) -> bool:
     return Rule(left).digest == Rule(right).digest
 
 
-def _visit(node: Node, found: list[Finding], above_never: bool = False) -> None:
+def _visit(node: Node, found: list[Finding], above_never: bool = False, below_not: bool = False) -> None:
     if never_true(node) and not above_never:
         found.append(Finding(node.path, f"can never be true: {_why_never(node)}"))
         above_never = True
@@ -175,10 +175,12 @@ def _visit(node: Node, found: list[Finding], above_never: bool = False) -> None:
             found.append(Finding(node.path, f"true for every value but NULL: {describe_leaf(node)}"))
     if not isinstance(node, Group):
         return
-    if node.logic in ("AND", "OR") and not above_never:
+    # Below NOT it matters whether a condition is FALSE or UNKNOWN: there, one that is implied may still add something.
+    below_not = below_not or node.logic == "NOT"
+    if not above_never and not below_not:
         _redundant(node, found)
     for member in node.members:
-        _visit(member, found, above_never)
+        _visit(member, found, above_never, below_not)
 
 
 def _why_never(node: Node) -> str:

@@ -202,8 +202,8 @@ def plain(value: Any) -> Any:
 
 
 def number_text(number: Decimal) -> str:
-    """One spelling for equal numbers: plain digits where that is short, otherwise with an exponent. Stored values may be
-    infinite, literals never are."""
+    """One spelling for equal numbers: plain digits where that is short, otherwise with an exponent. Stored values may
+    be infinite, literals never are."""
     if not number.is_finite():
         return str(number)
     sign, digits, exponent = number.as_tuple()

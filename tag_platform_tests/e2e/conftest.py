@@ -1,4 +1,5 @@
-"""One deployment for the tests of Dagster's side: tags that follow MySQL, the queue, the pages."""
+"""The two deployments of end-to-end tests, since starting their processes takes longer than most tests: one for
+Dagster's side (tags that follow MySQL, the queue, the pages), and one for the gateway, whose sensors are off."""
 
 from __future__ import annotations
 
@@ -6,11 +7,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tag_platform_tests.e2e.dagster_processes import Processes, dagster_processes, eventually, last_tick
+from tag_platform_tests.e2e.gateway_deployment import Deployment, deployment
 
 
 def write_sources(root: Path) -> None:
@@ -51,3 +54,16 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
         # From the first tick on, what is inserted is a change.
         eventually(lambda: last_tick(processes) == "All tags are as they were requested.", "the first tick", 90)
         yield processes
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with deployment(tmp_path_factory.mktemp("gateway")) as made:
+        yield made
+
+
+@pytest.fixture
+def api(deployed: Deployment) -> Iterator[httpx.Client]:
+    """A client of a gateway without tokens, started for the test."""
+    with deployed.gateway(), httpx.Client(base_url=deployed.api, timeout=60) as client:
+        yield client

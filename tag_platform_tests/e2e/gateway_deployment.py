@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import httpx
@@ -19,18 +20,10 @@ import pymysql
 
 from tag_platform.catalog.migrate import migrate
 from tag_platform.mysql import Database
-from tag_platform.settings import Settings
+from tag_platform.settings import CHECKOUT, Settings
 
 BIN = Path(sys.executable).parent
-INSTANCE = """
-storage: {mysql: {mysql_url: {env: TAG_PLATFORM_DAGSTER_URL}}}
-concurrency: {runs: {max_concurrent_runs: 3}}
-run_coordinator:
-  module: dagster.core.run_coordinator
-  class: QueuedRunCoordinator
-  config: {dequeue_interval_seconds: 1}
-telemetry: {enabled: false}
-"""
+ENDED = ("completed", "failed", "canceled")
 USERS = 200
 TABLES = {
     "user_basic_info": "i%90 AS age, 'VIP2' AS user_level, 'verified' AS kyc_status, '' AS gender, '' AS country,"
@@ -46,9 +39,9 @@ class Deployment:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.ports = dict(zip(("mysql", "code", "ui", "api"), _free_ports(4), strict=True))
+        self.ports = dict(zip(("mysql", "code", "ui", "api", "looking", "proxy"), _free_ports(6), strict=True))
         (folder / "dagster_home").mkdir()
-        (folder / "dagster_home" / "dagster.yaml").write_text(INSTANCE)
+        shutil.copy(CHECKOUT / "dagster.yaml", folder / "dagster_home")
         (folder / "workspace.yaml").write_text(
             "load_from: [{grpc_server: {host: 127.0.0.1, location_name: tag_platform, "
             f"port: {self.ports['code']}}}}}]\n"
@@ -67,8 +60,8 @@ class Deployment:
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("TAG_PLATFORM_", "S3_"))},
             **values,
+            **self.settings.environment(),
             "DAGSTER_HOME": str(folder / "dagster_home"),
-            "TAG_PLATFORM_DAGSTER_URL": self.settings.dagster_mysql_url,
         }
 
     @property
@@ -100,12 +93,12 @@ class Deployment:
                 running.wait()
 
     @contextmanager
-    def gateway(self, **variables: str) -> Iterator[None]:
-        with self.process("gateway", str(BIN / "python"), "-m", "tag_platform.gateway", **variables):
+    def gateway(self, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+        with self.process("gateway", str(BIN / "python"), "-m", "tag_platform.gateway", **variables) as running:
             until(
                 lambda: httpx.get(f"{self.api}/health").status_code == 200, "the gateway", self.folder / "gateway.log"
             )
-            yield
+            yield running
 
 
 @contextmanager
@@ -127,14 +120,28 @@ def deployment(folder: Path) -> Iterator[Deployment]:
         until(lambda: _answers(made.ports["code"]), "the code server", folder / "code.log")
         web = ("-h", "127.0.0.1", "-p", str(made.ports["ui"]), *workspace)
         stack.enter_context(made.process("web", str(BIN / "dagster-webserver"), *web))
-        stack.enter_context(made.process("daemon", str(BIN / "dagster-daemon"), "run", *workspace))
         loaded = {"query": "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"}
 
         def is_loaded() -> bool:
             return bool(httpx.post(made.graphql, json=loaded).json()["data"]["repositoriesOrError"]["nodes"])
 
         until(is_loaded, "the webserver", folder / "web.log")
+        _stop_sensors(made)
+        stack.enter_context(made.process("daemon", str(BIN / "dagster-daemon"), "run", *workspace))
         yield made
+
+
+def _stop_sensors(made: Deployment) -> None:
+    """No run but those that a test asks for: tests count them."""
+    of = '(repositorySelector: {repositoryLocationName: "tag_platform", repositoryName: "__repository__"})'
+    query = f"{{ sensorsOrError{of} {{ ... on Sensors {{ results {{ id }} }} }} }}"
+    stop = "mutation ($id: String) { stopSensor(id: $id) { __typename } }"
+
+    def ask(document: str, **variables: str) -> Any:
+        return httpx.post(made.graphql, json={"query": document, "variables": variables}).json()["data"]
+
+    for found in ask(query)["sensorsOrError"]["results"]:
+        assert ask(stop, id=found["id"])["stopSensor"]["__typename"] == "StopSensorMutationResult"
 
 
 @contextmanager
@@ -163,7 +170,7 @@ def _database(made: Deployment) -> Iterator[None]:
         yield
 
 
-def until(ready: Callable[[], bool], what: str, log: Path | None = None, seconds: float = 90) -> None:
+def until(ready: Callable[[], bool], what: str, log: Path | None = None, seconds: float = 240) -> None:
     """Waits until `ready` says so. Raises with the end of the log where it never does."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -175,6 +182,32 @@ def until(ready: Callable[[], bool], what: str, log: Path | None = None, seconds
         time.sleep(0.2)
     tail = log.read_text(errors="replace")[-2000:] if log and log.exists() else ""
     raise AssertionError(f"{what} did not come about within {seconds:.0f} s\n{tail}")
+
+
+def trigger(api: httpx.Client, body: dict[str, Any], key: str | None = None) -> str:
+    """Triggers and returns the task's id."""
+    answer = api.post("/api/v1/tags/trigger", json=body, headers={"Idempotency-Key": key} if key else {})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["task_id"])
+
+
+def finished(api: httpx.Client, task_id: str) -> dict[str, Any]:
+    """Follows the task to its end and returns what the API says of it."""
+    latest: dict[str, Any] = {}
+
+    def ended() -> bool:
+        latest.update(api.get(f"/api/v1/tasks/{task_id}/status").json()["status"])
+        return latest["status"] in ENDED
+
+    until(ended, f"the end of task {task_id}")
+    return latest
+
+
+def runs_of(deployed: Deployment) -> list[str]:
+    """Ids of all runs that Dagster knows."""
+    query = "{ runsOrError { ... on Runs { results { runId } } } }"
+    answer = httpx.post(deployed.graphql, json={"query": query}).json()
+    return [run["runId"] for run in answer["data"]["runsOrError"]["results"]]
 
 
 def _answers(port: int) -> bool:

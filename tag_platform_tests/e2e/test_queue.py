@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tag_platform.defs.partitions import RANGE_END, RANGE_START
 from tag_platform_tests.e2e.dagster_processes import Processes, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -59,10 +60,10 @@ def test_twelve_runs_three_at_once_and_one_killed(running: Processes) -> None:
         config: dict[str, Any] = {"resources": {"options": {"config": {"as_of": day.isoformat()}}}}
         submitted.append(running.launch("tag_all", config, **low, **one_shard))
     eventually(lambda: any(r["status"] == "STARTED" for r in states(running, submitted).values()), "a run", 120)
-    queued = [run_id for run_id, run in states(running, submitted).items() if run["status"] == "QUEUED"]
     config = {"ops": {"tag_users": {"config": {"tag_ids": [7], "user_ids": ["u1", "u2"]}}}}
     request = running.launch("tag_users", config, dagster__priority="10")
-    assert len(queued) >= 6, "the queue was empty before the request came"
+    queued = [run_id for run_id, run in states(running, submitted).items() if run["status"] == "QUEUED"]
+    assert len(queued) >= 5, "the queue was empty before the request came"
     submitted.append(request)
 
     victim, process = "", None
@@ -97,11 +98,11 @@ def test_twelve_runs_three_at_once_and_one_killed(running: Processes) -> None:
     assert [run["status"] for run in retries] == ["SUCCESS"]
     assert at_once == 3
     assert most_at_once([*runs.values(), *retries]) <= 3
-    # At most the one that was taken from the queue in the same moment came before the request.
-    assert sum(runs[run_id]["startTime"] < runs[request]["startTime"] for run_id in queued) <= 1
+    # At most those that were taken from the queue in the same moment were ready before the request was.
+    assert sum(runs[run_id]["startTime"] < runs[request]["startTime"] for run_id in queued) <= 2
     for number, run_id in enumerate(submitted[:-1]):
         if number % 3 == 0:  # no shard was named: all of them
-            assert runs[run_id]["tags"]["dagster/asset_partition_range_end"] == "001"
+            assert runs[run_id]["tags"][RANGE_END] == "001"
     marks = ", ".join(["%s"] * len(submitted))
     assert running.sql(f"SELECT COUNT(*) FROM tag_merges WHERE run_id IN ({marks})", *submitted)[0][0] >= 3
     assert merges_that_overlap(running) == []
@@ -125,6 +126,10 @@ def test_a_backfill_makes_one_run_per_shard(running: Processes) -> None:
 
     def of_backfill() -> dict[str, str]:
         runs = [run for run in running.runs() if run["tags"].get("dagster/backfill") == answer["backfillId"]]
-        return {run["tags"].get("dagster/partition", "?"): run["status"] for run in runs}
+        return {
+            run["tags"][RANGE_START]: run["status"]
+            for run in runs
+            if run["tags"][RANGE_END] == run["tags"][RANGE_START]
+        }
 
     eventually(lambda: of_backfill() == {"000": "SUCCESS", "001": "SUCCESS"}, "both shards", 240)

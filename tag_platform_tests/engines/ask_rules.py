@@ -15,8 +15,7 @@ if __name__ == "__main__":
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
     spark = builder.config("spark.driver.bindAddress", "127.0.0.1").getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
-    for ansi in sys.argv[2:]:
-        spark.conf.set("spark.sql.ansi.enabled", ansi)
-        for line in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines():
-            print("truths", json.dumps(by_spark(spark, Batch.from_json(line))), flush=True)
+    spark.conf.set("spark.sql.ansi.enabled", sys.argv[2])
+    for line in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines():
+        print("truths", json.dumps(by_spark(spark, Batch.from_json(line))), flush=True)
     spark.stop()

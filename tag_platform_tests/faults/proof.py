@@ -58,14 +58,16 @@ def prove(
     decided: set[str],
     ends: list[dict[str, Any]],
     details: dict[int, dict[str, str]],
+    different_runs: int = 1,
 ) -> Findings:
-    """Compares everything. `ends` are how the runs of the round ended, the plain retry last."""
+    """Compares everything. `ends` are how the runs of the round ended, the plain retry last; `different_runs` of them
+    were for different tags, so that one row may rightly change so many times."""
     found = Findings()
     now = rows_now(ground.admin)
     _rows(found, now, expected, details)
     merges = merges_after(ground.admin, ledger_before)
     changes = _recorded(ground.admin, recorded_before)
-    _history(found, before, now, changes, decided)
+    _history(found, before, now, changes, decided, different_runs)
     well_ended = {end["run_id"] for end in ends if end["event"] == "done"}
     _ledger(found, ground, merges, changes, decided, well_ended)
     if ends[-1]["event"] != "done":
@@ -103,10 +105,13 @@ def _recorded(admin: Database, since: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _history(found: Findings, before: Rows, now: Rows, changes: list[dict[str, Any]], decided: set[str]) -> None:
+def _history(
+    found: Findings, before: Rows, now: Rows, changes: list[dict[str, Any]], decided: set[str], different_runs: int
+) -> None:
     """The recorded changes lead from what was to what is; time stamps follow them and nothing else."""
     at: dict[str, Tags | None] = {user: row[0] for user, row in before.items()}
     by_platform: Counter[str] = Counter()
+    moves: Counter[tuple[str, int]] = Counter()
     for change in changes:
         user = change["user_id"]
         if at.get(user) != change["old_tags"]:
@@ -120,13 +125,17 @@ def _history(found: Findings, before: Rows, now: Rows, changes: list[dict[str, A
             found.times.append(f"created_time of {user} was moved")
         if change["person"] is None:
             by_platform[user] += content
+            moves.update((user, tag) for tag in (change["old_tags"] or frozenset()) ^ change["new_tags"])
             if not content:
                 found.times.append(f"updated_time of {user} was moved without a change")
             elif change["new_updated"] != change["moment"]:
                 found.times.append(f"updated_time of {user} is not the time of the change")
     for user, times in by_platform.items():
-        if times > 1 + (user in decided):
+        if times > different_runs + (user in decided):
             found.times.append(f"updated_time of {user} was moved {times} times for one change")
+    found.rows += [
+        f"tag {tag} of {user} went and came again" for (user, tag), n in moves.items() if n > 1 and user not in decided
+    ]
     for user, row in before.items():
         if user in now and now[user][2] != row[2]:
             found.times.append(f"created_time of {user} is another one")

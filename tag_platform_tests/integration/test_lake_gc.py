@@ -87,6 +87,25 @@ def test_only_what_nothing_needs_is_removed(module_settings: Settings) -> None:
     assert query(settings, "SELECT COUNT(*) FROM user_tags") == [(len(tags),)]
 
 
+def test_the_jobs_run_as_any_other(module_settings: Settings) -> None:
+    """`lake_gc` and `health`, as the schedule and people start them."""
+    from tag_platform.defs.lake_gc import lake_gc_job
+
+    people(module_settings, TODAY, 30)
+    run(module_settings)
+    before = paths(module_settings)
+    with DagsterInstance.get() as instance:
+        config = {"ops": {"lake_gc": {"config": {"keep_days": 0}}}}
+        assert lake_gc_job(module_settings).execute_in_process(run_config=config, instance=instance).success
+        result = _any_job(module_settings).execute_in_process(instance=instance)
+    assert paths(module_settings) <= before
+    (output,) = [event for event in result.all_events if event.event_type_value == "STEP_OUTPUT"]
+    said = {name: str(value.value) for name, value in output.step_output_data.metadata.items()}
+    assert said["database"].startswith("ok: ")
+    assert said["engine"].startswith("ok: sail")
+    assert said["gateway"].startswith("down: ")
+
+
 def _any_job(settings: Settings) -> Any:
     from tag_platform.defs.health_job import health_job
 

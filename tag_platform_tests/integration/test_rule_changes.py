@@ -129,6 +129,66 @@ def test_broken_rule_stops_nobody_else(first: Settings) -> None:
     assert having(first, 6) == set(USERS)
 
 
+def test_broken_rule_is_a_failed_check(first: Settings) -> None:
+    """The tag's check `rule_valid` fails and says why and what that means for users; the checks of all others pass,
+    also where the rule was broken by another tag that it refers to."""
+    broken = {"logic": "AND", "conditions": [{"field": "agee", "operator": ">", "value": 1}]}
+    refers = {"logic": "AND", "conditions": [{"tag_id": 7, "operator": "has_tag"}]}
+    for tag_id, rule in ((7, broken), (8, refers)):
+        query(first, "UPDATE tag_rules SET rule_conditions = %s WHERE tag_id = %s", (json.dumps(rule), tag_id))
+    before = having(first, 8)
+    run(first)
+    assert having(first, 8) == before
+    checks = rule_checks()
+    assert [tag_id for tag_id, (passed, _) in checks.items() if not passed] == [7, 8]
+    assert "users keep this tag as they have it. $.conditions[0].field: unknown field" in str(checks[7][1])
+    assert "the rule of tag 7 is invalid (tag 8 → tag 7)" in str(checks[8][1])
+
+
+def rule_checks() -> dict[int, tuple[bool, str | None]]:
+    """Of each tag the last evaluation of `rule_valid`: whether it passed, and what it says."""
+    from dagster import AssetCheckKey, AssetKey, DagsterInstance
+
+    found = {}
+    with DagsterInstance.get() as instance:
+        for tag_id in range(1, 9):
+            key = AssetCheckKey(AssetKey(["tag", f"tag_{tag_id}"]), "rule_valid")
+            record = instance.event_log_storage.get_latest_asset_check_execution_by_key([key])[key]
+            assert record.event is not None
+            evaluation = record.event.asset_check_evaluation
+            assert evaluation is not None
+            found[tag_id] = (evaluation.passed, evaluation.description)
+    return found
+
+
+def test_check_of_all_rules(first: Settings) -> None:
+    """`rules check` without a file looks at every active tag: errors, and tags whose users are among another's; with a
+    file and `--catalog` at one rule beside them, which may then refer to tags."""
+    from click.testing import CliRunner
+
+    from tag_platform.cli import cli
+
+    set_rule(first, 7, field="agee", operator=">", value=1, type="number")
+    set_rule(first, 8, field="cash_balance", operator=">=", value=60000, type="number")
+    done = CliRunner().invoke(cli, ["rules", "check", "--json"])
+    assert done.exit_code == 2
+    tags = {tag["tag_id"]: tag for tag in json.loads(done.output)["tags"]}
+    assert [tag_id for tag_id, tag in tags.items() if not tag["valid"]] == [7]
+    assert tags[7]["errors"][0]["path"] == "$.conditions[0].field"
+    assert [w["message"][:46] for w in tags[8]["warnings"]] == ["every user of this tag has tag 6 as well: cash"]
+
+    rule = json.dumps({"logic": "AND", "conditions": [{"tag_id": 6, "operator": "has_tag"}]})
+    alone = CliRunner().invoke(cli, ["rules", "check", "-"], input=rule)
+    assert alone.exit_code == 2
+    beside = CliRunner().invoke(cli, ["rules", "check", "-", "--catalog", "--json"], input=rule)
+    assert beside.exit_code == 0
+    messages = [warning["message"] for warning in json.loads(beside.output)["warnings"]]
+    assert any(message.startswith("every user of this tag has tag 6") for message in messages)
+    circle = CliRunner().invoke(cli, ["rules", "check", "-", "--tag", "6"], input=rule)
+    assert circle.exit_code == 2
+    assert "in a circle: tag 6 → tag 6" in circle.output
+
+
 def test_unknown_and_retired_tags_are_refused(first: Settings) -> None:
     """A tag id that cannot be computed is refused before anything starts, with the ids that can."""
     with pytest.raises(BadInput, match=r"unknown: 99.*Active tags: 1, 2"):

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from tag_platform.errors import BadInput
 from tag_platform.gateway.app import MAX_BODY, create_app
 from tag_platform.gateway.dagster_client import DagsterClient
+from tag_platform.gateway.preview import masked
 from tag_platform.gateway.security import RateLimit, check_binding, parse_tokens
 from tag_platform.settings import Settings
 
@@ -124,3 +125,73 @@ def test_tokens_that_cannot_be_used_are_not_repeated(text: str) -> None:
     """A typing error in the tokens stops the start, and the message holds no token."""
     with pytest.raises(BadInput, match=r"token [12] is"):
         parse_tokens(text)
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"decision": "pin", "by": "kim"}, "$.why"),
+        ({"decision": "pin", "by": " ", "why": "asked"}, "$.by"),
+        ({"decision": "give", "by": "kim", "why": "asked"}, "$.decision"),
+        ({"decision": "pin", "by": "kim", "why": "asked", "tag_id": 1}, "$.tag_id"),
+    ],
+)
+def test_a_decision_names_who_and_why(body: dict[str, Any], path: str) -> None:
+    """A pin without an author cannot be questioned later."""
+    answer = client().put("/api/v1/users/u1/tags/1", json=body)
+    assert answer.status_code == 422
+    assert path in [detail["path"] for detail in answer.json()["error"]["details"]]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "role"),
+    [
+        ("GET", "/api/v1/users/u1/tags?tag_id=0", "read"),
+        ("GET", "/api/v1/overrides?limit=0", "read"),
+        ("GET", "/api/v1/tasks?limit=0", "read"),
+        ("POST", "/api/v1/rules/preview", "trigger"),
+        ("POST", "/api/v1/tasks/_/cancel", "trigger"),
+        ("PUT", "/api/v1/users/u1/tags/0", "admin"),
+    ],
+)
+def test_the_role_that_each_route_needs(method: str, path: str, role: str) -> None:
+    """Reading is not triggering, and neither of them decides for a user in place of the rules. Who may ask gets as far
+    as the check of the request, which is wrong here."""
+    gateway = client("read:read-token,trigger:trigger-token,admin:admin-token")
+    roles = ["read", "trigger", "admin"]
+    codes = [
+        gateway.request(method, path, headers={"Authorization": f"Bearer {given}-token"}).status_code for given in roles
+    ]
+    assert codes == [403 if roles.index(given) < roles.index(role) else 422 for given in roles]
+
+
+@pytest.mark.parametrize(
+    ("user", "shown"),
+    [("user_000123", "us***23"), ("abcd", "a***d"), ("abc", "***"), ("张三李四", "张***四")],
+)
+def test_masked_ids_do_not_name_the_user(user: str, shown: str) -> None:
+    """Examples of a preview end up in tickets."""
+    assert masked(user) == shown
+
+
+def test_metrics_without_dagster_say_so() -> None:
+    """A scrape that failed as a whole would hide the gateway's own answers, and the reason."""
+
+    def closed(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("closed", request=request)
+
+    gateway = TestClient(create_app(Settings(), DagsterClient("http://dagster", httpx.MockTransport(closed))))
+    gateway.get("/nowhere")
+    text = gateway.get("/metrics").text
+    assert "tag_platform_dagster_up 0.0" in text
+    assert 'tag_platform_api_seconds_count{method="GET",route="none",status="404"} 1.0' in text
+
+
+def test_a_gateway_without_tokens_is_closed_behind_a_proxy() -> None:
+    """A proxy on the same machine would open to the network what binds to loopback."""
+    forwarded = {"X-Forwarded-For": "192.0.2.7"}
+    answer = client().post(TRIGGER, json={"tag_ids": []}, headers=forwarded)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
+    assert "TAG_PLATFORM_API_TOKENS" in answer.json()["error"]["message"]
+    with_tokens = client("t").post(TRIGGER, json={"tag_ids": []}, headers={**forwarded, "Authorization": "Bearer t"})
+    assert with_tokens.status_code == 422

@@ -39,8 +39,9 @@ def test_a_file_reads_like_this() -> None:
 def test_round_trip_is_exact(value: str, tmp_path: Path) -> None:
     """Numbers beyond a double, escapes, empty lists and objects: nothing is lost on the way."""
     first = tag(rule=RULE.replace("[18, 30]", value))
-    catalog = Catalog(tags=(first, tag(8, is_active=False), tag(9, rule="", is_active=False)))
-    assert len(export_tags(catalog, tmp_path)) == 3
+    manual = tag(10, rule="", is_manual=True, max_left_share=0.1, max_entered_share=3)
+    catalog = Catalog(tags=(first, tag(8, is_active=False), tag(9, rule="", is_active=False), manual))
+    assert len(export_tags(catalog, tmp_path)) == 4
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     found = read_tags(tmp_path)
     assert all(same(found[t.tag_id], t) for t in catalog.tags)
