@@ -84,12 +84,12 @@ def run_direct(
             schema,
             usable,
             {name: _directories(report.path, report.rows) for name, report in sources.items()},
-            {name: report.bytes for name, report in sources.items()},
             shards,
             as_of,
             new_snapshot(settings.lake, "tags", run_id),
             settings,
             users,
+            {name: report.bytes for name, report in sources.items()},
         )
     )
     assert isinstance(tags, TagsReport)  # noqa: S101 (the report of such a plan)

@@ -60,15 +60,15 @@ def tags_plan(
     schema: RuleSchema,
     tag_ids: Sequence[int],
     directories: Mapping[str, tuple[str, ...]],
-    sizes: Mapping[str, int],
     shards: tuple[int, ...],
     as_of: date,
     output: str,
     settings: Settings,
     users: tuple[str, ...] | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> EvaluateTags:
     """The plan for tags whose rules are sound. `directories` are each source's shard directories that hold rows,
-    `sizes` the bytes of each source table."""
+    `sizes` the bytes of each source table, where they are known."""
     return EvaluateTags(
         as_of=as_of,
         timezone=settings.timezone,
@@ -79,7 +79,7 @@ def tags_plan(
             table: Snapshot(
                 directories=found,
                 columns={name: column.stored for name, column in schema.tables[table].items()},
-                bytes=sizes[table] * len(shards) // settings.shards,
+                bytes=(sizes or {}).get(table, 0) * len(shards) // settings.shards,
             )
             for table, found in directories.items()
         },

@@ -111,12 +111,12 @@ def compute_tags(
         schema,
         usable,
         {name: directories(entries) for name, entries in snapshots.items()},
-        {name: int(next(iter(entries.values())).metadata.get("bytes", 0)) for name, entries in snapshots.items()},
         shards,
         as_of,
         new_snapshot(settings.lake, "tags", context.run.run_id),
         settings,
         users,
+        {name: int(next(iter(entries.values())).metadata.get("bytes", 0)) for name, entries in snapshots.items()},
     )
     require_present([d for snapshot in plan.sources.values() for d in snapshot.directories], settings)
     report = launcher.launch(context, plan)
