@@ -6,9 +6,9 @@ import json
 from statistics import median
 
 from infra.benchmarks.deployment import Bench, Servers
-from infra.benchmarks.loads import SCRIPT, run
 from infra.benchmarks.processes import measured
 from infra.benchmarks.results import Result
+from infra.benchmarks.runs import SCRIPT, run
 from tag_platform.mysql import Database, transaction
 
 FEW = 20  # users; a source without any row is refused
