@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from tag_platform.rules.dataset import Dataset
+from tag_platform.rules.operators import OPERATORS
 from tag_platform.rules.schema import parse_type
 from tag_platform_tests.rule_engines import Batch
 from tag_platform_tests.rule_strategies import AS_OF, TAG_IDS, tag_leaves
@@ -20,13 +21,16 @@ COLUMNS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "i": ("int", (0, 1, 2, 3, 4)),
     "d": ("double", (0.0, 0.5, 1.0, 1.5, 2.0, float("nan"))),
     "m": ("decimal(4,1)", (0, 1, 2)),
+    "k": ("tinyint", (-128, 0, 127)),
     "n": ("string", ("0", "1", " 1.0", "1.5", "2", "x")),
     "s": ("string", TEXTS),
     "b": ("boolean", (True, False)),
     "day": ("date", tuple(AS_OF + timedelta(days=n) for n in range(-3, 3))),
     "xs": ("array<string>", ([], [None], ["a"], ["b"], ["a", "b"])),
 }
-_KINDS = dict.fromkeys("idmn", "number") | {"s": "string", "b": "boolean", "day": "date", "xs": "list"}
+LIST_OPERATORS = [o.name for o in OPERATORS if o.group == "list"]
+TEXT_OPERATORS = [o.name for o in OPERATORS if o.group == "text"]
+_KINDS = dict.fromkeys("idmnk", "number") | {"s": "string", "b": "boolean", "day": "date", "xs": "list"}
 _LITERALS: dict[str, tuple[Any, ...]] = {
     "number": (0, 1, 2, 3, 0.5, 1.5, "1.0"),
     "string": TEXTS,
@@ -44,12 +48,12 @@ def close_leaves(draw: st.DrawFn, columns: tuple[str, ...]) -> dict[str, Any]:
     if draw(st.integers(0, 5)) == 0:
         return {**leaf, "operator": draw(st.sampled_from(["is_null", "is_not_null"]))}
     if kind == "list":
-        operator = draw(st.sampled_from(["contains", "contains_any", "contains_all", "contains_none", "is_empty"]))
-        if operator == "is_empty":
+        operator = draw(st.sampled_from(LIST_OPERATORS))
+        if operator.endswith("empty"):
             return {**leaf, "operator": operator}
         elements = draw(st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=2))
-        return {**leaf, "operator": operator, "value": elements[:1] if operator == "contains" else elements}
-    literal = st.sampled_from(_LITERALS[kind])
+        return {**leaf, "operator": operator, "value": elements[:1] if operator.endswith("contains") else elements}
+    literal = st.sampled_from((-129, -128, 0, 127, 128) if name == "k" else _LITERALS[kind])
     if kind == "boolean":
         return {**leaf, "operator": draw(st.sampled_from(["=", "!="])), "value": draw(literal)}
     if kind == "date" and draw(st.booleans()):
@@ -63,8 +67,8 @@ def close_leaves(draw: st.DrawFn, columns: tuple[str, ...]) -> dict[str, Any]:
     if operator.endswith("range"):
         ends = sorted(draw(st.tuples(literal, literal)), key=lambda x: float(x) if kind == "number" else x)
         return {**leaf, "operator": operator, "value": ends}
-    if kind == "string" and draw(st.integers(0, 4)) == 0:
-        return {**leaf, "operator": draw(st.sampled_from(["contains", "starts_with", "not_contains"])), "value": "a"}
+    if kind == "string" and draw(st.integers(0, 2)) == 0:
+        return {**leaf, "operator": draw(st.sampled_from(TEXT_OPERATORS)), "value": draw(st.sampled_from(TEXTS[1:]))}
     if draw(st.integers(0, 7)) == 0:
         others = [other for other, its in _KINDS.items() if its == kind]
         return {**leaf, "operator": draw(st.sampled_from(comparisons)), "value_field": draw(st.sampled_from(others))}

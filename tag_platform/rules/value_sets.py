@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_FLOOR
+from decimal import ROUND_FLOOR, Decimal
 from functools import cmp_to_key
 from typing import Any
 
 from tag_platform.rules.model import Leaf
 from tag_platform.rules.operators import positive
-from tag_platform.rules.values import as_stored
+from tag_platform.rules.regex import LAST
+from tag_platform.rules.schema import ColumnType
+from tag_platform.rules.values import EXACT, as_stored
 
 MAX_MEMBERS = 200  # members of a list that are looked at
 MAX_LAG = 300_000  # days that lie within the calendar for every as_of that is in use
@@ -100,12 +102,25 @@ def universe(null: bool) -> ValueSet:
     return ValueSet(((LOWEST, HIGHEST),), null)
 
 
+def points_of(values: ValueSet) -> list[Any] | None:
+    """The values, where there are only some single ones."""
+    if values.null or any(
+        low.value != high.value or not (low.bounded and high.bounded) for low, high in values.intervals
+    ):
+        return None
+    return [low.value for low, _ in values.intervals]
+
+
 def _before(value: Any) -> End:
     return End(-1, value, True)
 
 
 def _after(value: Any) -> End:
     return End(1, value, True)
+
+
+TRUE = ValueSet(((_after(False), HIGHEST),))
+FALSE = ValueSet(((LOWEST, _after(False)),))
 
 
 def _points(values: Any) -> ValueSet:
@@ -116,29 +131,43 @@ def _points(values: Any) -> ValueSet:
 
 
 def subject_of(leaf: Leaf) -> Subject:
-    """Whose values the condition is about. Days before `as_of` are a subject of their own beside the date itself."""
+    """Whose values the condition is about. Subjects of their own beside a field's value: the days before `as_of`, how
+    it compares with another field, whether it holds an element, whether it is empty."""
     kind = "string" if leaf.type == "enum" else leaf.type
-    lag = "lag" if leaf.operator.group == "relative date" else ""
-    return (leaf.field.key, kind + lag, leaf.field.stored.name)
+    name, _ = positive(leaf.operator, leaf.type)
+    if leaf.other is not None:
+        kind = f"{kind} beside {leaf.other.key} {leaf.other.stored.name}"
+    elif leaf.operator.group == "relative date":
+        kind += " lag"
+    elif leaf.type == "list" and name.name in ("contains", "is_empty"):
+        kind = f"list {name.name} {leaf.value!r}"
+    return (leaf.field.key, kind, leaf.field.stored.name)
+
+
+def value_subject(leaf: Leaf) -> Subject:
+    """The field's value itself, whatever the condition asks of it."""
+    return (leaf.field.key, "string" if leaf.type == "enum" else leaf.type, leaf.field.stored.name)
 
 
 def leaf_set(leaf: Leaf) -> ValueSet | None:
-    """The values for which the condition is TRUE; None where intervals of one field's values do not say it."""
+    """The values for which the condition is TRUE; None where intervals of one subject's values do not say it."""
     operator, negated = positive(leaf.operator, leaf.type)
+    found: ValueSet | None
     if operator.name == "is_null":
         return universe(False) if negated else ValueSet((), True)
-    # Two wall-clock times may be one instant, so intervals of them prove nothing about a timestamp.
-    if leaf.other is not None or leaf.type == "list" or leaf.field.stored.base == "timestamp":
-        return None
-    if leaf.type == "boolean":
-        wanted = {"is_true": True, "is_false": False}.get(operator.name, leaf.value)
-        return ValueSet((((_after(False), HIGHEST) if wanted is not negated else (LOWEST, _after(False))),))
-    found = _interval(operator.name, _comparable(leaf))
-    if found is None:
-        return None
-    if leaf.field.stored.base == "int" and leaf.type == "number":
-        found = _whole(found)
-    return found.opposite() if negated else found
+    if leaf.other is not None:  # below, at or above the other field: -1, 0, 1
+        found = _interval(operator.name, 0)
+    elif leaf.type == "list":
+        found = TRUE if operator.name in ("contains", "is_empty") else None
+    elif leaf.type == "boolean":
+        found = TRUE if {"is_true": True, "is_false": False}.get(operator.name, leaf.value) else FALSE
+    elif leaf.field.stored.base == "timestamp" and leaf.operator.group != "relative date":
+        return None  # two wall-clock times may be one instant, so intervals of them prove nothing
+    else:
+        found = _interval(operator.name, _comparable(leaf))
+        if found is not None and leaf.type == "number":
+            found = _stored(found, leaf.field.stored)
+    return found.opposite() if found is not None and negated else found
 
 
 def _comparable(leaf: Leaf) -> Any:
@@ -166,7 +195,15 @@ def _interval(name: str, value: Any) -> ValueSet | None:
             return ValueSet(((LOWEST, _after(value)),))
         case "in_range":
             return ValueSet(((_before(value[0]), _after(value[1])),))
+        case "starts_with":
+            return ValueSet(((_before(value), _behind_prefix(value)),))
     return _lags(name, value)
+
+
+def _behind_prefix(prefix: str) -> End:
+    """Just above every text that starts so."""
+    kept = prefix.rstrip(chr(LAST))
+    return _before(kept[:-1] + chr(ord(kept[-1]) + 1)) if kept else HIGHEST
 
 
 def _lags(name: str, value: Any) -> ValueSet | None:
@@ -182,6 +219,26 @@ def _lags(name: str, value: Any) -> ValueSet | None:
     if name == "days_ago_between" and value[1] <= MAX_LAG:
         return ValueSet(((_before(value[0]), _before(value[1] + 1)),))
     return None
+
+
+def _stored(found: ValueSet, stored: ColumnType) -> ValueSet:
+    """Of what a column of that type can hold: nothing lies between 5 and 6, nor beyond its largest number."""
+    if stored.base == "int":
+        most = 2 ** (stored.bits - 1)
+        return _within(_whole(found), Decimal(-most), Decimal(most - 1))
+    if stored.base == "decimal":
+        most = 10**stored.precision - 1
+        return _within(found, *(Decimal(n).scaleb(-stored.scale, EXACT) for n in (-most, most)))
+    return found
+
+
+def _within(found: ValueSet, least: Decimal, most: Decimal) -> ValueSet:
+    kept = []
+    for low, high in found.intervals:
+        if _order(high, _before(least)) > 0 and _order(low, _after(most)) < 0:
+            low = LOWEST if _order(low, _before(least)) <= 0 else low
+            kept.append((low, HIGHEST if _order(high, _after(most)) >= 0 else high))
+    return ValueSet(tuple(kept), found.null)
 
 
 def _whole(found: ValueSet) -> ValueSet:
