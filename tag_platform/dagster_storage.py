@@ -10,7 +10,7 @@ Dagster hands on batches where `DAGSTER_EVENT_BATCH_SIZE` says how large they ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from dagster import DagsterEventType
@@ -19,11 +19,14 @@ from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.config import MySqlStorageConfig
 from dagster._core.storage.event_log.migration import ASSET_KEY_INDEX_COLS
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageMetadata
+from dagster._core.storage.runs.schema import RunStorageSqlMetadata
+from dagster._core.storage.schedules.schema import ScheduleStorageSqlMetadata
 from dagster._core.storage.sql import create_engine
 from dagster._serdes import ConfigurableClassData, serialize_value
 from dagster_mysql import DagsterMySQLStorage, MySQLEventLogStorage, MySQLRunStorage, MySQLScheduleStorage
-from dagster_mysql.utils import mysql_isolation_level, mysql_url_from_config
+from dagster_mysql.utils import mysql_isolation_level, mysql_url_from_config, retry_mysql_creation_fn
+from sqlalchemy import MetaData, inspect
 from sqlalchemy.engine import Connection, Engine
 
 RECYCLE_SECONDS = 300  # below the idle time-out of any server or proxy worth the name
@@ -42,16 +45,27 @@ def _keeping_connections(mysql_url: str) -> Engine:
     )
 
 
+def _create_what_is_missing(storage: Any, metadata: MetaData, *finish: Callable[[], None]) -> None:
+    """Dagster makes its tables when the first of them is not there. A process that died while it made them would leave
+    an instance that no later one can use or repair."""
+    if set(metadata.tables) - set(inspect(storage._engine).get_table_names()):
+        retry_mysql_creation_fn(storage._init_db)
+        for step in finish:
+            step()
+
+
 class RunStorage(MySQLRunStorage):
     def __init__(self, mysql_url: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(mysql_url, inst_data)
         self._engine = _keeping_connections(mysql_url)
+        _create_what_is_missing(self, RunStorageSqlMetadata, self.migrate, self.optimize)
 
 
 class ScheduleStorage(MySQLScheduleStorage):
     def __init__(self, mysql_url: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(mysql_url, inst_data)
         self._engine = _keeping_connections(mysql_url)
+        _create_what_is_missing(self, ScheduleStorageSqlMetadata)
 
 
 class EventLogStorage(MySQLEventLogStorage):
@@ -61,6 +75,7 @@ class EventLogStorage(MySQLEventLogStorage):
         super().__init__(mysql_url, inst_data)
         self._engine = _keeping_connections(mysql_url)
         self._tables: set[str] = set()
+        _create_what_is_missing(self, SqlEventLogStorageMetadata, self.reindex_events, self.reindex_assets)
 
     def has_table(self, table_name: str) -> bool:
         """Asked for every materialization. A table that was there stays there."""

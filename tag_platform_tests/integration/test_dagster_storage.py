@@ -19,7 +19,7 @@ from dagster import (
     define_asset_job,
 )
 
-from tag_platform.dagster_storage import EventLogStorage, RunStorage
+from tag_platform.dagster_storage import EventLogStorage, RunStorage, Storage
 from tag_platform.defs.partitions import range_tags
 from tag_platform.mysql import Database, transaction
 from tag_platform.settings import Settings
@@ -118,3 +118,16 @@ def test_a_lost_connection_goes_unnoticed(settings: Settings) -> None:
         for (connection,) in mine:
             _query(settings, f"KILL {int(connection)}")
         assert instance.get_runs() == []
+
+
+def test_tables_that_a_dead_process_left_unmade_are_made(settings: Settings) -> None:
+    """A first run that is killed while Dagster makes its tables must not cost the deployment its instance."""
+    Storage(settings.dagster_mysql_url)
+    with transaction(replace(Database.of(settings), name=settings.dagster_database)) as cursor:
+        cursor.execute("SET FOREIGN_KEY_CHECKS = 0")
+        for table in ("run_tags", "asset_event_tags", "job_ticks", "alembic_version"):
+            cursor.execute(f"DROP TABLE {table}")
+    storage = Storage(settings.dagster_mysql_url)
+    assert storage.run_storage.get_runs_count() == 0
+    tables = {name for (name,) in _query(settings, "SHOW TABLES")}
+    assert {"run_tags", "asset_event_tags", "job_ticks", "alembic_version"} <= tables
