@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from infra.benchmarks import evaluation, loads, orchestration
+from infra.benchmarks import evaluation, orchestration, runs
 from infra.benchmarks.deployment import Servers, servers
 from infra.benchmarks.results import Result, as_json, table
 from tag_platform.errors import TagPlatformError
@@ -59,11 +59,12 @@ def _measure(
     """Every line of the table, smallest last where it needs servers with nothing else in memory."""
     if {"first-load", "rerun", "changed", "large", "import"} & set(parts):
         bench = started.platform("users", users)
-        measure(lambda: loads.first_load(started, bench, repeat, 2.0, cold))
+        measure(lambda: runs.first_load(started, bench, repeat, 2.0, cold))
         if "rerun" in parts:
-            measure(lambda: loads.rerun(started, bench, repeat, 4.0, cold))
+            measure(lambda: runs.rerun(started, bench, repeat, 4.0, cold))
         if "changed" in parts:
-            measure(lambda: loads.changed(bench, repeat, 1.3))
+            for tables in (1, 3):
+                measure(lambda tables=tables: runs.changed(bench, repeat, 1.3, tables))  # type: ignore[misc]
         if "import" in parts:
             measure(lambda: orchestration.import_seconds(bench, repeat, 2.5))
     if "tags" in parts:
@@ -77,11 +78,11 @@ def _measure(
         measure(lambda: orchestration.latency(started, 10_000, 10, 4.0))
     if "large" in parts:
         many = started.platform("large", large)
-        measure(lambda: loads.first_load(started, many, 1, None, cold=False))
+        measure(lambda: runs.first_load(started, many, 1, None, cold=False))
         first = results[-1]
-        measure(lambda: loads.growth(results[:1], [first], large / users, 1.1 * large / users))
-        measure(lambda: loads.rerun(started, many, 1, 2.0, cold=False))
-        measure(lambda: loads.memory([first, results[-1]], large, 6.0))
+        measure(lambda: runs.growth(results[:1], [first], large / users, 1.1 * large / users))
+        measure(lambda: runs.rerun(started, many, 1, 2.0, cold=False))
+        measure(lambda: runs.memory([first, results[-1]], large, 6.0))
 
 
 if __name__ == "__main__":

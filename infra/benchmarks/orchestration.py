@@ -6,21 +6,22 @@ import json
 from statistics import median
 
 from infra.benchmarks.deployment import Bench, Servers
-from infra.benchmarks.loads import SCRIPT, run
 from infra.benchmarks.processes import measured
 from infra.benchmarks.results import Result
+from infra.benchmarks.runs import SCRIPT, run
 from tag_platform.mysql import Database, transaction
 
 FEW = 20  # users; a source without any row is refused
-# Thresholds over every column that rules may use; together with a running number, any number of different rules.
+# Thresholds over every column that rules may use, so that a tag has about as many users as one of the first eight; with
+# a running number, any number of different rules.
 FIELDS = (
-    ("total_asset_value", ">=", 5_000, 700),
-    ("cash_balance", ">=", 1_000, 450),
-    ("trade_count_30d", ">", 1, 1),
-    ("risk_score", "<=", 1, 1),
-    ("age", "<=", 18, 1),
+    ("total_asset_value", ">=", 60_000, 4_000),
+    ("cash_balance", ">=", 20_000, 2_000),
+    ("trade_count_30d", ">", 2, 1),
+    ("risk_score", "<=", 5, 1),
+    ("age", ">=", 30, 1),
     ("registration_date", "recent_days", 5, 3),
-    ("last_login_date", "recent_days", 1, 1),
+    ("last_login_date", "days_ago", 30, 2),
 )
 
 
@@ -61,7 +62,7 @@ def add_tags(bench: Bench, count: int) -> None:
         for tag_id in range(9, count + 1):
             field, operator, low, step = FIELDS[tag_id % len(FIELDS)]
             value = low + step * (tag_id // len(FIELDS))
-            kind = {"recent_days": "date"}.get(operator, "number")
+            kind = "date" if field.endswith("_date") else "number"
             rule = {"field": field, "operator": operator, "value": value, "type": kind}
             cursor.execute(
                 "INSERT INTO tag_definition (tag_id, tag_name, tag_category) VALUES (%s, %s, 'benchmark')",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from tag_platform.compute.many_tags import MANY, counted, tagged_by_bits
 from tag_platform.compute.plan import EvaluateTags, Snapshot
 from tag_platform.compute.report import TagsReport
 from tag_platform.compute.snapshots import (
@@ -19,7 +20,7 @@ from tag_platform.compute.snapshots import (
     shard_name,
     write_by_shard,
 )
-from tag_platform.compute.tag_columns import PlannedTag, decisions, failing, planned_tags
+from tag_platform.compute.tag_columns import PlannedTag, SharedColumns, decisions, failing, planned_tags
 from tag_platform.errors import TagPlatformError
 from tag_platform.shards import shard_key
 
@@ -39,8 +40,7 @@ def evaluate_tags(plan: EvaluateTags, spark: SparkSession) -> TagsReport:
     """
     started = time.monotonic()
     tags, broken = planned_tags(plan)
-    users = _join(plan, spark, tags)
-    columns, without = decisions(plan, tags, users)
+    users, columns, without = _decided(plan, spark, tags)
     broken |= without
     path = plan.output
     try:
@@ -78,14 +78,25 @@ def tagged_users(plan: EvaluateTags, spark: SparkSession) -> DataFrame:
 
     Raises `TagPlatformError` where one of them cannot be computed."""
     tags, broken = planned_tags(plan)
-    users = _join(plan, spark, tags)
-    columns, without = decisions(plan, tags, users)
+    users, columns, without = _decided(plan, spark, tags)
     if reasons := {**broken, **without}:
         raise TagPlatformError("; ".join(f"tag {tag_id}: {reason}" for tag_id, reason in reasons.items()))
     return _tagged(users, columns)
 
 
+def _decided(
+    plan: EvaluateTags, spark: SparkSession, tags: Mapping[int, PlannedTag]
+) -> tuple[DataFrame, dict[int, Column], dict[int, str]]:
+    """The joined rows, one boolean column over them per tag, and why a tag has none."""
+    users = _join(plan, spark, tags)
+    shared = SharedColumns()
+    columns, without = decisions(plan, tags, users, shared)
+    return shared.added_to(users), columns, without
+
+
 def _tagged(users: DataFrame, columns: Mapping[int, Column]) -> DataFrame:
+    if len(columns) > MANY:
+        return tagged_by_bits(users, columns)
     hits = [F.when(column, F.lit(tag_id)) for tag_id, column in sorted(columns.items())]
     # One `when` per tag in ascending order: what is not NULL is the sorted list of the user's tags.
     tag_ids = F.filter(F.array(*hits), lambda tag_id: tag_id.isNotNull())
@@ -125,11 +136,15 @@ def _only(rows: DataFrame, spark: SparkSession, users: tuple[str, ...] | None) -
 def _count(plan: EvaluateTags, spark: SparkSession, path: str) -> tuple[dict[int, int], ByTag, dict[int, list[str]]]:
     """Rows per shard, hits per tag and shard, and a sample of masked users per tag, from what was written."""
     written = read_all(spark, f"{TAGS_SCHEMA}, shard string", path)
-    # A leading NULL element counts the row itself.
-    elements = F.explode(F.concat(F.array(F.lit(None).cast("int")), F.col("tag_ids"))).alias("tag_id")
-    rows_of_tags = written.select("shard", "user_id", F.crc32(F.col("user_id").cast("binary")).alias("order"), elements)
+    if len(plan.tags) > MANY:
+        parts = counted(written, [tag.tag_id for tag in plan.tags])
+    else:
+        # A leading NULL element counts the row itself.
+        elements = F.explode(F.concat(F.array(F.lit(None).cast("int")), F.col("tag_ids"))).alias("tag_id")
+        order = F.crc32(F.col("user_id").cast("binary")).alias("order")
+        parts = written.select("shard", "user_id", order, elements, F.lit(1).alias("n"))
     some_user = F.min_by("user_id", "order").alias("user_id")  # the same one in every run
-    grouped = rows_of_tags.groupBy("shard", "tag_id").agg(F.count("*").alias("n"), some_user)
+    grouped = parts.groupBy("shard", "tag_id").agg(F.sum("n").alias("n"), some_user)
     rows: dict[int, int] = dict.fromkeys(plan.shards, 0)
     hits: ByTag = {}
     sample: dict[int, list[str]] = {}

@@ -72,10 +72,32 @@ def alias(table: str, column: str) -> str:
     return f"`{table}.{column}`"
 
 
-def decision(plan: EvaluateTags, tag: PlannedTag) -> Column:
-    """TRUE for the users who have the tag. Raises whatever a tag's class raises."""
+class SharedColumns:
+    """What many rules compute from the same column, such as the number in a text: once per user, not once per rule."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Column] = {}
+
+    def __call__(self, name: str, made: Column) -> Column:
+        """The column that stands for `made`; the same name is always the same expression."""
+        self._made.setdefault(name, made)
+        return F.col(f"`{name}`")
+
+    def added_to(self, users: DataFrame) -> DataFrame:
+        for name, made in self._made.items():  # one after the other: a later one may use an earlier one
+            users = users.withColumn(name, made)
+        return users
+
+
+def decision(plan: EvaluateTags, tag: PlannedTag, shared: SharedColumns | None = None) -> Column:
+    """TRUE for the users who have the tag. Raises whatever a tag's class raises. A rule by itself may use columns of
+    `shared`, which have to be added to the rows then."""
     if tag.tag_class is None:
-        return compile_rule(tag.rule, plan.as_of, lambda table, name: F.col(alias(table, name)), plan.timezone)
+
+        def stored(table: str, name: str) -> Column:
+            return F.col(alias(table, name))
+
+        return compile_rule(tag.rule, plan.as_of, stored, plan.timezone, shared)
     user = UserFields({name: F.col(alias(*key)) for name, key in tag.fields.items()}, plan.as_of)
     logic = tag.tag_class()
     derived: dict[str, Column] = {}
@@ -96,14 +118,15 @@ def decision(plan: EvaluateTags, tag: PlannedTag) -> Column:
 
 
 def decisions(
-    plan: EvaluateTags, tags: Mapping[int, PlannedTag], users: DataFrame
+    plan: EvaluateTags, tags: Mapping[int, PlannedTag], users: DataFrame, shared: SharedColumns | None = None
 ) -> tuple[dict[int, Column], dict[int, str]]:
-    """The column of each tag over the joined rows `users`, and why a class gives none."""
+    """The column of each tag over the joined rows `users` (with what `shared` adds to them), and why a class gives
+    none."""
     columns: dict[int, Column] = {}
     broken: dict[int, str] = {}
     for tag_id, tag in tags.items():
         if tag.tag_class is None:
-            columns[tag_id] = decision(plan, tag)
+            columns[tag_id] = decision(plan, tag, shared)
             continue
         try:
             made = decision(plan, tag)

@@ -25,7 +25,7 @@ from tag_platform.defs.partitions import in_process_for_all_shards
 from tag_platform.defs.resources import Engine, InlineStepLauncher, RunOptions, StepLauncher
 from tag_platform.defs.schedules import daily_refresh, new_data_sensor
 from tag_platform.defs.source_assets import source_assets
-from tag_platform.defs.table_check import check_table_job, table_check
+from tag_platform.defs.table_check import check_table_job
 from tag_platform.defs.tag_assets import tag_assets
 from tag_platform.defs.undo_job import undo_run_job
 from tag_platform.settings import Settings, load_settings
@@ -50,8 +50,7 @@ def build_definitions(
     engine = Engine()
     tag_all, lake_gc = tag_all_job(checks_table), lake_gc_job(settings)
     return Definitions(
-        assets=[*source_assets(sources, settings), tag_assets(catalog, sources, settings, pool)],
-        asset_checks=[table_check(catalog, settings)] if checks_table else [],
+        assets=[*source_assets(sources, settings), tag_assets(catalog, sources, settings, pool, checks_table)],
         jobs=[
             tag_all,
             tag_users_job(catalog, sources, settings),

@@ -3,13 +3,11 @@
 from typing import Any
 
 from dagster import (
-    AssetCheckExecutionContext,
     AssetCheckKey,
     AssetCheckResult,
-    AssetChecksDefinition,
     AssetCheckSeverity,
+    AssetCheckSpec,
     AssetSelection,
-    asset_check,
     define_asset_job,
     in_process_executor,
 )
@@ -20,7 +18,7 @@ from tag_platform.compute.ledger import StalePlan, merges_after, newest_merge
 from tag_platform.compute.plan import CheckShards, CheckTable, ComputedTags
 from tag_platform.compute.report import CheckReport
 from tag_platform.defs.history import MERGED_KEY, Materialized, latest, tag_key
-from tag_platform.defs.resources import StepLauncher
+from tag_platform.defs.resources import Context, StepLauncher
 from tag_platform.lake.snapshots import present_shards, require_present, shard_directory, snapshot_id
 from tag_platform.mysql import Database
 from tag_platform.settings import Settings
@@ -31,48 +29,55 @@ SHOWN = 20  # differences in the description
 ATTEMPTS = 5  # plans that a merge may overtake, one after the other
 
 
-def table_check(catalog: Catalog, settings: Settings) -> AssetChecksDefinition:
-    @asset_check(
+def table_check_spec() -> AssetCheckSpec:
+    return AssetCheckSpec(
+        TABLE_EQUALS_LAKE.name,
         asset=MERGED_KEY,
-        name=TABLE_EQUALS_LAKE.name,
         description="For every shard and tag, the users in user_tags are those that the lake says.",
     )
-    def table_equals_lake(context: AssetCheckExecutionContext, launcher: StepLauncher) -> AssetCheckResult:
-        """What it proves where it passes: for each shard, and each tag that the shard's last merge took and that is
-        still computed, the set of users who have the tag in `user_tags` is the set that follows from the tag's merged
-        snapshot, the changes that later merges (of some users, of an undo) kept in the lake, and the pins and
-        exclusions in force. Equal by number, by 60 bits of SHA-256 and by CRC32 of the user ids: drift that happens by
-        accident escapes with a chance of about 2^-60.
 
-        What it does not look at: tags that no run computed (of other hands, manual ones), `tag_details`, time stamps,
-        rows without a tag, and users on whom a person decided since the shard's last merge.
-        """
-        for attempt in range(1, ATTEMPTS + 1):
-            plan = plan_check(context.instance, catalog, settings)
-            if plan is None:
-                return AssetCheckResult(
-                    passed=True, severity=AssetCheckSeverity.WARN, description="Nothing was merged yet."
-                )
-            directories = [d for group in plan.groups for taken in group.computed for d in taken.directories]
-            require_present(
-                [*directories, *(d for group in plan.groups for merge in group.later for d in merge)], settings
-            )
-            try:
-                report = launcher.launch(context.op_execution_context, plan)
-                break
-            except StalePlan:
-                if attempt == ATTEMPTS:
-                    raise
-        if not isinstance(report, CheckReport):
-            raise TypeError(f"a check plan ended with {report.kind}")
-        return AssetCheckResult(
-            passed=not report.differences,
-            severity=AssetCheckSeverity.ERROR,
-            description=described(report),
-            metadata={"pairs": report.pairs, "differences": len(report.differences), "seconds": report.seconds},
-        )
 
-    return table_equals_lake
+def table_equals_lake(
+    context: Context, launcher: StepLauncher, catalog: Catalog, shards: tuple[int, ...], settings: Settings
+) -> AssetCheckResult:
+    """What it proves where it passes: for each of the shards, and each tag that the shard's last merge took and that is
+    still computed, the set of users who have the tag in `user_tags` is the set that follows from the tag's merged
+    snapshot, the changes that later merges (of some users, of an undo) kept in the lake, and the pins and exclusions in
+    force. Equal by number, by 60 bits of SHA-256 and by CRC32 of the user ids: drift that happens by accident escapes
+    with a chance of about 2^-60.
+
+    What it does not look at: tags that no run computed (of other hands, manual ones), `tag_details`, time stamps, rows
+    without a tag, and users on whom a person decided since the shard's last merge.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        plan = plan_check(context.instance, catalog, shards, settings)
+        if plan is None:
+            return _result(True, AssetCheckSeverity.WARN, "Nothing was merged yet.")
+        directories = [d for group in plan.groups for taken in group.computed for d in taken.directories]
+        require_present([*directories, *(d for group in plan.groups for m in group.later for d in m)], settings)
+        try:
+            report = launcher.launch(context, plan)
+            break
+        except StalePlan:
+            if attempt == ATTEMPTS:
+                raise
+    if not isinstance(report, CheckReport):
+        raise TypeError(f"a check plan ended with {report.kind}")
+    facts = {"pairs": report.pairs, "differences": len(report.differences), "seconds": report.seconds}
+    return _result(not report.differences, AssetCheckSeverity.ERROR, described(report), facts)
+
+
+def _result(
+    passed: bool, severity: AssetCheckSeverity, description: str, facts: dict[str, Any] | None = None
+) -> AssetCheckResult:
+    return AssetCheckResult(
+        asset_key=MERGED_KEY,
+        check_name=TABLE_EQUALS_LAKE.name,
+        passed=passed,
+        severity=severity,
+        description=description,
+        metadata=facts,
+    )
 
 
 def check_table_job() -> UnresolvedAssetJobDefinition:
@@ -100,11 +105,11 @@ def described(report: CheckReport) -> str:
     )
 
 
-def plan_check(instance: Any, catalog: Catalog, settings: Settings) -> CheckTable | None:
-    """The plan for every shard that was merged; None where there is none."""
+def plan_check(instance: Any, catalog: Catalog, shards: tuple[int, ...], settings: Settings) -> CheckTable | None:
+    """The plan for those of the shards that were merged; None where there is none."""
     database = Database.of(settings)
     ledger_at = newest_merge(database)
-    merged = latest(instance, MERGED_KEY, range(settings.shards))
+    merged = latest(instance, MERGED_KEY, shards)
     groups = _groups(merged, instance, catalog, settings, database)
     if not groups:
         return None

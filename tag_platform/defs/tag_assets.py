@@ -32,6 +32,7 @@ from tag_platform.defs.history import MERGED_KEY, Materialized, latest, source_k
 from tag_platform.defs.merging import merge
 from tag_platform.defs.partitions import backfill_policy, selected_shards, shards_definition
 from tag_platform.defs.resources import RunOptions, StepLauncher
+from tag_platform.defs.table_check import TABLE_EQUALS_LAKE, table_check_spec, table_equals_lake
 from tag_platform.defs.tagging import compute_tags
 from tag_platform.settings import Settings
 from tag_platform.shards import shard_key
@@ -56,11 +57,16 @@ Event = MaterializeResult[Any] | AssetCheckResult
 
 
 def tag_assets(
-    catalog: Catalog, sources: Mapping[str, SourceTable], settings: Settings, pool: str | None = None
+    catalog: Catalog,
+    sources: Mapping[str, SourceTable],
+    settings: Settings,
+    pool: str | None = None,
+    checks_table: bool = True,
 ) -> AssetsDefinition:
     rulebook = parse_catalog(catalog, declared_schema(sources))
     specs = [_tag_spec(tag, rulebook, sources, settings) for tag in catalog.active]
     checks = [check for spec in specs for check in tag_check_specs(spec.key)]
+    checks += [table_check_spec()] if checks_table else []
     specs.append(
         AssetSpec(
             MERGED_KEY,
@@ -84,7 +90,8 @@ def tag_assets(
         pool=pool,
     )
     def tags(context: AssetExecutionContext, launcher: StepLauncher, options: RunOptions) -> Iterator[Event]:
-        shards = selected_shards(context)
+        # A run of the check alone has no partitions: it is for all shards.
+        shards = selected_shards(context) if context.selected_asset_keys else tuple(range(settings.shards))
         as_of = options.date(context, settings)
         tag_ids = sorted(tag_id for key in context.selected_asset_keys if (tag_id := tag_id_of(key)) is not None)
         unrecorded: Mapping[int, Mapping[int, Materialized]] = {}
@@ -112,6 +119,8 @@ def tag_assets(
                 context.log_event(AssetObservation(MERGED_KEY, metadata={**result, **shown}))
                 return
             yield MaterializeResult(asset_key=MERGED_KEY, metadata=result, data_version=DataVersion(context.run.run_id))
+        if TABLE_EQUALS_LAKE in context.selected_asset_check_keys and not options.dry_run:
+            yield table_equals_lake(context, launcher, catalog, shards, settings)
 
     return tags
 

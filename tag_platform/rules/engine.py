@@ -20,6 +20,9 @@ class Engine(Protocol[E]):
     def column(self, table: str, column: str, stored: ColumnType) -> E:
         """A column as it is stored; texts so that they compare by code point."""
 
+    def shared(self, name: str, expression: E) -> E:
+        """The expression, or what stands for it: the same name is the same expression in every rule."""
+
     # literals
     def text(self, value: str) -> E: ...
     def integer(self, value: int) -> E: ...

@@ -184,9 +184,9 @@ class Renderer(Generic[E]):
     def _compare_text_number(self, predicate: Compare) -> E:
         e, term, op = self.engine, predicate.term, predicate.op
         text = self._trimmed(term)
-        simple = e.found(text, SIMPLE)
+        simple = self._shared(term, "simple", e.found(text, SIMPLE))
         # A condition of its own on what is cast: an engine may compute a branch that is not taken.
-        as_decimal = e.text_to_decimal(e.when(simple, text), SIMPLE_TYPE)
+        as_decimal = self._shared(term, "decimal", e.text_to_decimal(e.when(simple, text), SIMPLE_TYPE))
         in_simple = in_domain(replace(term, stored=SIMPLE_TYPE), op, predicate.value, ZoneInfo("UTC"))
         if isinstance(in_simple, Compare):
             quick = e.compare(in_simple.op, as_decimal, e.decimal(in_simple.value, SIMPLE_TYPE))
@@ -194,7 +194,11 @@ class Renderer(Generic[E]):
             assert isinstance(in_simple, Known)
             quick = e.boolean(in_simple.truth)
         exact = self.numbers.compare_literal(op, self.numbers.parts(text), predicate.value)
-        return e.when(simple, quick, e.when(e.found(text, NUMBER), exact))
+        return e.when(simple, quick, e.when(self._shared(term, "number", e.found(text, NUMBER)), exact))
+
+    def _shared(self, term: Term, what: str, expression: E) -> E:
+        """What every rule makes of the same column; an element of a list is nobody else's."""
+        return expression if term.element else self.engine.shared(f"{term.table}.{term.column} {what}", expression)
 
     def _one_of(self, term: Term, values: Sequence[Any]) -> E:
         e = self.engine

@@ -47,6 +47,9 @@ class SqlEngine:
     def param(self, value: object, type_name: str, kind: Literal["", "text"] = "") -> Sql:
         return Sql(f"CAST({self.placeholder} AS {type_name})", (value,), kind)
 
+    def shared(self, name: str, expression: Sql) -> Sql:  # noqa: ARG002
+        return expression
+
     # literals
     def text(self, value: str) -> Sql:
         return self.param(value, self.text_type, "text")

@@ -21,21 +21,29 @@ from tag_platform.rules.render import Renderer
 from tag_platform.rules.schema import ColumnType
 
 ColumnOf = Callable[[str, str], Column]
+Share = Callable[[str, Column], Column]
 
 
-def compile_rule(rule: Rule, as_of: date, column: ColumnOf, timezone: str = "UTC") -> Column:
+def compile_rule(
+    rule: Rule, as_of: date, column: ColumnOf, timezone: str = "UTC", share: Share | None = None
+) -> Column:
     """The rule as one three-valued boolean column; the user has the tag where it is TRUE.
 
     `column(table, name)` gives the column of a field, with the type that the rule's schema says is stored.
+    `share(name, expression)` may give a column that stands for an expression that other rules need as well.
     """
-    return Renderer(SparkEngine(column), ZoneInfo(timezone)).render(lower(rule.root, as_of, ZoneInfo(timezone)))
+    return Renderer(SparkEngine(column, share), ZoneInfo(timezone)).render(lower(rule.root, as_of, ZoneInfo(timezone)))
 
 
 class SparkEngine:
     """The primitives of `Engine` as Spark columns."""
 
-    def __init__(self, column: ColumnOf) -> None:
+    def __init__(self, column: ColumnOf, share: Share | None = None) -> None:
         self._column = column
+        self._share = share
+
+    def shared(self, name: str, expression: Column) -> Column:
+        return expression if self._share is None else self._share(name, expression)
 
     def column(self, table: str, column: str, stored: ColumnType) -> Column:  # noqa: ARG002
         return self._column(table, column)

@@ -10,6 +10,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from tag_platform.compute.many_tags import MANY
 from tag_platform.compute.plan import EvaluateTags, ShardSource, Snapshot, TagRule
 from tag_platform.compute.report import SourceReport, TagsReport
 from tag_platform.rules import ColumnSchema, RuleSchema
@@ -69,8 +70,19 @@ def test_sources_and_tags(engine: PlanRunner, tmp_path: Path) -> None:
         shard_count=SHARDS,
         output=(tmp_path / "lake" / "tags").as_uri(),
     )
-    plans = [plan.model_dump_json() for plan in (scores, assets, evaluate)]
-    source, _, tags = engine.run(tmp_path, *plans)
+    # The same two tags among many more, which are packed into bits: 100, 101, … take every 20,000 of the amount.
+    steps = {100 + n: 20_000 * n for n in range(MANY + 3)}
+    many = evaluate.model_copy(
+        update={
+            "tags": (
+                *(TagRule(tag_id=n, rule=rule("assets.value", ">", step), version="c") for n, step in steps.items()),
+                *evaluate.tags,
+            ),
+            "output": (tmp_path / "lake" / "many").as_uri(),
+        }
+    )
+    plans = [plan.model_dump_json() for plan in (scores, assets, evaluate, many)]
+    source, _, tags, packed = engine.run(tmp_path, *plans)
 
     assert isinstance(source, SourceReport)
     assert source.set_aside == len(IDS) - len(USABLE)
@@ -89,3 +101,19 @@ def test_sources_and_tags(engine: PlanRunner, tmp_path: Path) -> None:
     assert isinstance(tags, TagsReport)
     assert sum(tags.users.values()) == len(USABLE)
     assert {tag: sum(hits.values()) for tag, hits in tags.hits.items()} == {3: 3, 6: 2}
+
+    both = {row["user_id"]: row["tag_ids"] for row in written}
+    written = ds.dataset(tmp_path / "lake" / "many", partitioning="hive").to_table().to_pylist()
+    amounts = {user: 0.0 if cash is None or cash != cash else cash for user, cash in zip(IDS, CASH, strict=True)}
+    expected = {u: [*both.get(u, []), *(n for n, step in steps.items() if amounts[u] > step)] for u in USABLE}
+    assert {row["user_id"]: row["tag_ids"] for row in written} == {user: ids for user, ids in expected.items() if ids}
+    assert isinstance(packed, TagsReport)
+    listed = [tag_id for tag_ids in expected.values() for tag_id in tag_ids]
+    assert {tag: sum(hits.values()) for tag, hits in packed.hits.items()} == {
+        tag.tag_id: listed.count(tag.tag_id) for tag in many.tags
+    }
+    assert packed.rows == {
+        n: sum(bool(expected[u]) and shard_of(u, SHARDS) == n for u in USABLE) for n in range(SHARDS)
+    }
+    assert packed.users == tags.users
+    assert {tag: packed.sample[tag] for tag in tags.sample} == tags.sample

@@ -23,6 +23,11 @@ from tag_platform.errors import TagPlatformError
 from tag_platform.lake.filesystem import open_filesystem
 from tag_platform.mysql import Database, transaction
 
+CHANGES = {  # table → column, value for the rich and active, value for the poor and idle
+    "user_activity_summary": ("trade_count_30d", 900, 0),
+    "user_asset_summary": ("cash_balance", 9e5, 1.0),
+    "user_basic_info": ("age", 25, 50),
+}
 SCRIPT = str(Path(sys.executable).with_name("tag-platform"))
 CHECKSUM = "SELECT COUNT(*), SUM(CRC32(user_id) ^ (CRC32(tag_ids) * 3) ^ (CRC32(tag_details) * 7)) FROM user_tags"
 
@@ -89,16 +94,18 @@ def rerun(servers: Servers, bench: Bench, repeat: int, reach: float | None, cold
     return replace(result, stages=stages(pairs[-1][1]))
 
 
-def changed(bench: Bench, repeat: int, reach: float | None) -> Result:
-    """A new partition of every table, in which one user of a hundred has other values; then the same without news."""
+def changed(bench: Bench, repeat: int, reach: float | None, tables: int) -> Result:
+    """A new partition of so many tables, in which one user of a hundred has other values; then the same without
+    news."""
     pairs, written = [], []
     for n in range(repeat):
-        _change_one_percent(bench, n)
+        _change_one_percent(bench, n, tables)
         after = run(bench)
         written.append(json.loads(after.output)["user_tags"])
         pairs.append((after, run(bench)))
     moved = int(median(entry["updated"] + entry["inserted"] for entry in written))
-    what = f"rerun after 1 % of users changed, {bench.users:,} users"
+    where = f"{tables} of {len(CHANGES)} tables"
+    what = f"rerun after 1 % of users changed, {bench.users:,} users, new files in {where}"
     note = f"to the unchanged rerun; {moved:,} rows written"
     result = ratio(what, reach, [a for a, _ in pairs], [b for _, b in pairs], note)
     return replace(result, stages=stages(pairs[-1][0]))
@@ -135,31 +142,20 @@ def _cold(servers: Servers, bench: Bench, measure: Any) -> Took:
     return took
 
 
-def _change_one_percent(bench: Bench, n: int) -> None:
+def _change_one_percent(bench: Bench, n: int, tables: int) -> None:
     """Writes the partition of the day of the runs anew: the day before, with 1 % of the users rich and active, or the
     same ones poor and idle."""
-    high = n % 2 == 0
     filesystem, root = open_filesystem(bench.settings.warehouse, bench.settings)
-    values = {
-        "user_basic_info": ("age", 25 if high else 50),
-        "user_asset_summary": ("cash_balance", 9e5 if high else 1.0),
-    }
-    values["user_activity_summary"] = ("trade_count_30d", 900 if high else 0)
-    for table, (column, value) in values.items():
+    for table, (column, *values) in list(CHANGES.items())[:tables]:
         target = f"{root}/{table}/dt={AS_OF}"
         filesystem.create_dir(target, recursive=True)
-        files = filesystem.get_file_info(FileSelector(f"{root}/{table}/dt={DAY}"))
-        for file in files:
+        for file in filesystem.get_file_info(FileSelector(f"{root}/{table}/dt={DAY}")):
             rows = pq.read_table(file.path, filesystem=filesystem, partitioning=None)
             chosen = pc.fill_null(pc.match_substring_regex(rows["user_id"], "77$"), False)
             at = rows.schema.get_field_index(column)
-            new = pc.if_else(chosen, pa.scalar(value, rows.schema.field(at).type), rows[column])
-            pq.write_table(
-                rows.set_column(at, column, new),
-                f"{target}/{file.base_name}",
-                filesystem=filesystem,
-                compression="zstd",
-            )
+            new = pc.if_else(chosen, pa.scalar(values[n % 2], rows.schema.field(at).type), rows[column])
+            path = f"{target}/{file.base_name}"
+            pq.write_table(rows.set_column(at, column, new), path, filesystem=filesystem, compression="zstd")
 
 
 def memory(results: Sequence[Result], users: int, reach: float) -> Result:
