@@ -16,8 +16,8 @@ from tag_platform.catalog.rulebook import check_tag_ids, parse_catalog, stored_s
 from tag_platform.catalog.sources import SourceTable, load_sources
 from tag_platform.catalog.tags import load_catalog
 from tag_platform.compute.ledger import newest_merge
-from tag_platform.compute.plan import AnyPlan, ComputedTags, MergeShards, MergeTags, ShardSource
-from tag_platform.compute.planning import gate_bounds, tags_plan
+from tag_platform.compute.plan import AnyPlan, ComputedTags, MergeShards, MergeTags
+from tag_platform.compute.planning import gate_bounds, source_plan, tags_plan
 from tag_platform.compute.report import MergeReport, Report, SourceReport, TagsReport
 from tag_platform.errors import BadInput, TagPlatformError
 from tag_platform.lake.raw import list_raw_files
@@ -89,6 +89,7 @@ def run_direct(
             new_snapshot(settings.lake, "tags", run_id),
             settings,
             users,
+            {name: report.bytes for name, report in sources.items()},
         )
     )
     assert isinstance(tags, TagsReport)  # noqa: S101 (the report of such a plan)
@@ -119,25 +120,11 @@ def run_direct(
 def _copy(
     table: SourceTable, run: Run, as_of: date, shards: tuple[int, ...], settings: Settings, run_id: str
 ) -> SourceReport:
-    report = run(source_plan(table, as_of, shards, settings, run_id))
+    raw = None if table.catalog else list_raw_files(table, as_of, settings)
+    output = new_snapshot(settings.lake, f"source/{table.name}", run_id)
+    report = run(source_plan(table, raw, as_of, shards, output, settings))
     assert isinstance(report, SourceReport)  # noqa: S101
     return report
-
-
-def source_plan(
-    table: SourceTable, as_of: date, shards: tuple[int, ...], settings: Settings, run_id: str
-) -> ShardSource:
-    """The plan to copy the table's newest partition up to `as_of`. Raises `SourceUnusable` where there is none."""
-    raw = list_raw_files(table, as_of, settings)
-    return ShardSource(
-        table=table.name,
-        user_id=table.user_id,
-        files=raw.files,
-        partition=f"{table.partition}={raw.partition}" if table.partition else None,
-        shards=shards,
-        shard_count=settings.shards,
-        output=new_snapshot(settings.lake, f"source/{table.name}", run_id),
-    )
 
 
 def _directories(path: str, rows: Mapping[int, int]) -> tuple[str, ...]:

@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     # Maven coordinates of an S3 client; nothing takes the one that fits the installed PySpark, `none` none.
     spark_packages: str | None = Field(None, validation_alias="TAG_PLATFORM_SPARK_PACKAGES")
 
+    # Address of the metastore whose tables the source catalog names: see tag_platform.compute.engine.
+    hive_metastore: str | None = Field(None, validation_alias="TAG_PLATFORM_HIVE_METASTORE")
+
     api_host: str = Field("127.0.0.1", validation_alias="API_HOST")
     api_port: Port = Field(5000, validation_alias="API_PORT")
     api_tokens: SecretStr | None = Field(None, validation_alias="TAG_PLATFORM_API_TOKENS")
@@ -120,6 +123,12 @@ class Settings(BaseSettings):
     ui_host: str = Field("127.0.0.1", validation_alias="TAG_PLATFORM_UI_HOST")
     ui_port: Port = Field(3000, validation_alias="TAG_PLATFORM_UI_PORT")
     code_server_port: Port = Field(4000, validation_alias="TAG_PLATFORM_CODE_SERVER_PORT")
+
+    # Of `up --with spark,notebook`. The workers' pages are on the ports after the master's.
+    spark_port: Port = Field(7077, validation_alias="TAG_PLATFORM_SPARK_PORT")
+    spark_ui_port: Annotated[int, Field(ge=1, le=65533)] = Field(8080, validation_alias="TAG_PLATFORM_SPARK_UI_PORT")
+    notebook_port: Port = Field(8888, validation_alias="TAG_PLATFORM_NOTEBOOK_PORT")
+    notebook_token: SecretStr = Field(SecretStr("tag_system_2024"), validation_alias="TAG_PLATFORM_NOTEBOOK_TOKEN")
 
     @property
     def home(self) -> Path:

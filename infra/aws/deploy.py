@@ -32,8 +32,11 @@ class Deployment:
         if not bucket or not (host or settings.mysql_host_given):
             raise BadInput(f"{settings.env} needs {prefix}_S3_BUCKET and {prefix}_MYSQL_HOST.")
         self.settings, self.say, self.dry_run = settings, say, dry_run
-        self.s3, self.iam, self.glue = boto3.client("s3"), boto3.client("iam"), boto3.client("glue")
-        self.secrets = boto3.client("secretsmanager")
+        try:
+            self.s3, self.iam, self.glue = boto3.client("s3"), boto3.client("iam"), boto3.client("glue")
+            self.secrets = boto3.client("secretsmanager")
+        except BotoCoreError as error:
+            raise TagPlatformError(f"{settings.env}: {error} Set AWS_DEFAULT_REGION, or a profile.") from error
         self.role = f"tag-platform-{settings.env}-job"
         self.control = f"tag-platform-{settings.env}-control"
         self.changes = 0

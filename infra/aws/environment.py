@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import io
 import re
 import subprocess
 import sys
 import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,15 +34,38 @@ class CodeObject:
 
 
 def code_objects(settings: Settings) -> list[CodeObject]:
-    """Wheel, script, and the source catalog where an own one is set."""
+    """Wheel, script, and the source catalog and the package of tag classes where own ones are set."""
     name, wheel = build_wheel()
     files = {name: wheel, "glue_entry.py": (Path(__file__).parent / "glue_entry.py").read_bytes()}
     if settings.sources != PACKAGE / "catalog" / "sources.yaml":
         files["sources.yaml"] = settings.sources.read_bytes()
+    if settings.tags_package is not None:
+        files["tag_classes.zip"] = pack(settings.tags_package)
     digest = hashlib.sha256()
     for file, content in sorted(files.items()):
         digest.update(file.encode() + b"\0" + hashlib.sha256(content).digest())
     return [CodeObject(f"{CODE}/{digest.hexdigest()[:16]}/{file}", content) for file, content in files.items()]
+
+
+def pack(package: str) -> bytes:
+    """The Python files of an importable package (and the `__init__` of those around it) as a zip that Python imports
+    from; the same files give the same bytes. Raises `BadInput` where there is no such package."""
+    try:
+        found = importlib.util.find_spec(package)
+    except ImportError:
+        found = None
+    if found is None or not found.submodule_search_locations:
+        raise BadInput(f"TAG_PLATFORM_TAGS={package} is no package that can be imported here.")
+    folder = Path(found.submodule_search_locations[0])
+    depth = len(package.split("."))
+    root = folder.parents[depth - 1]
+    around = [folder.parents[n] / "__init__.py" for n in range(depth - 1)]
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted([*filter(Path.exists, around), *folder.rglob("*.py")]):
+            entry = zipfile.ZipInfo(file.relative_to(root).as_posix())  # dated 1980, whenever it is packed
+            archive.writestr(entry, file.read_bytes())
+    return content.getvalue()
 
 
 def build_wheel() -> tuple[str, bytes]:
@@ -77,6 +103,8 @@ def job_definition(settings: Settings, role_arn: str, objects: list[CodeObject])
     }
     if "sources.yaml" in places:
         arguments["--extra-files"] = places["sources.yaml"]
+    if "tag_classes.zip" in places:
+        arguments["--extra-py-files"] = places["tag_classes.zip"]
     return {
         "Role": role_arn,
         "Command": {"Name": "glueetl", "ScriptLocation": places["glue_entry.py"], "PythonVersion": "3"},
@@ -102,6 +130,11 @@ def _given(settings: Settings, own_sources: bool) -> dict[str, str]:
         "TAG_PLATFORM_SHARDS": str(settings.shards),
         "TAG_PLATFORM_TIMEZONE": settings.timezone,
     }
+    for name in sorted(settings.model_fields_set):  # how much a merge may change: also for the modes without Dagster
+        if name.startswith("gate_"):
+            values[str(Settings.model_fields[name].validation_alias)] = str(getattr(settings, name))
+    if settings.tags_package is not None:
+        values["TAG_PLATFORM_TAGS"] = settings.tags_package
     if own_sources:
         values["TAG_PLATFORM_SOURCES"] = "sources.yaml"
     bad = [name for name, value in values.items() if "," in value]

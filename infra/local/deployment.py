@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from infra.local.folders import Folders
 from infra.local.ports import require_free
 from infra.local.processes import end, noted_process
 from infra.local.program import Program
-from infra.local.services import programs, storage_programs
+from infra.local.services import additions, programs, require_installed, storage_programs
 from infra.local.supervision import Supervisor, log_file
 from tag_platform.errors import BadInput, TagPlatformError
 from tag_platform.settings import Settings
@@ -45,13 +45,19 @@ class ProgramStatus:
         return asdict(self)
 
 
-def up(settings: Settings, say: Callable[[str], None] = log.info, only: list[str] | None = None) -> list[ProgramStatus]:
+def up(
+    settings: Settings,
+    say: Callable[[str], None] = log.info,
+    only: list[str] | None = None,
+    added: Collection[str] = (),
+) -> list[ProgramStatus]:
     """Starts what does not run yet and waits until all answers; programs whose settings changed start anew.
 
-    Raises `BadInput` for a taken port or an unknown name in `only`, and `TagPlatformError` with the last lines of its
-    log for a program that fails.
+    `added` are names of `services.additions`; what was added before stays until `down`. Raises `BadInput` for a taken
+    port or an unknown name, and `TagPlatformError` with the last lines of its log for a program that fails.
     """
-    wanted = programs(settings)
+    wanted = _with_additions(settings, added)
+    require_installed(added)
     if only is not None:
         unknown = set(only) - {program.name for program in wanted}
         if unknown:
@@ -60,6 +66,22 @@ def up(settings: Settings, say: Callable[[str], None] = log.info, only: list[str
         wanted = [program for program in wanted if program.name in only]
     _start(settings, wanted, say, everything=only is None)
     return status(settings)
+
+
+def _with_additions(settings: Settings, added: Collection[str] = ()) -> list[Program]:
+    """The programs of every deployment, and those that this one has or is to have beside them."""
+    known = additions(settings)
+    unknown = sorted(set(added) - set(known))
+    if unknown:
+        raise BadInput(f"--with {', '.join(unknown)}: only {' and '.join(known)} can be added.")
+    run = Folders.of(settings).run
+    more = [
+        program
+        for name, members in known.items()
+        for program in members
+        if name in added or (run / f"{program.name}.json").exists()
+    ]
+    return [*programs(settings), *more]
 
 
 def ensure_services(settings: Settings, say: Callable[[str], None] = log.info) -> None:
@@ -104,9 +126,10 @@ def _prepare_supervisor(
     """Brings supervisord up with the configuration of the wanted programs; returns programs stopped for a change."""
     supervisor.end_unanswering()
     alive = supervisor.pid() is not None
+    known = [*programs(settings), *(p for members in additions(settings).values() for p in members)]
     if not alive:
-        _end_orphans(supervisor, programs(settings))
-    supervisor.write_configuration(wanted, programs(settings), everything or not alive)
+        _end_orphans(supervisor, known)
+    supervisor.write_configuration(wanted, known, everything or not alive)
     if alive:
         return supervisor.apply_configuration()
     supervisor.start()
@@ -168,7 +191,7 @@ def down(settings: Settings, say: Callable[[str], None] = log.info) -> bool:
         return False
     with _locked(folders, say):
         supervisor = Supervisor(folders)
-        known = programs(settings)
+        known = _with_additions(settings)
         states = supervisor.states()
         running = [name for name, info in states.items() if info["statename"] not in ("STOPPED", "EXITED", "FATAL")]
         order = {program.name: program.stage for program in known}
@@ -187,7 +210,7 @@ def status(settings: Settings) -> list[ProgramStatus]:
     """Every program of the deployment, whether it runs or not."""
     folders = Folders.of(settings)
     states = Supervisor(folders).states() if folders.run.exists() else {}
-    return [_status_of(program, states.get(program.name, {}), folders) for program in programs(settings)]
+    return [_status_of(program, states.get(program.name, {}), folders) for program in _with_additions(settings)]
 
 
 def _status_of(program: Program, info: dict[str, Any], folders: Folders) -> ProgramStatus:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
-from infra.local import database, object_store, webserver
+from infra.local import database, notebook, object_store, spark, webserver
 from infra.local.ports import ServicePort, answers
 from infra.local.program import Program
 from tag_platform.settings import CHECKOUT, Settings
@@ -20,6 +21,19 @@ PASSED_ON = ("AWS_", "SPARK_", "JAVA_HOME", "DAGSTER_", "SSL_CERT_", "REQUESTS_C
 def programs(settings: Settings) -> list[Program]:
     """Every program that these settings ask for. An own database or object store is not among them."""
     return [*storage_programs(settings), *dagster_programs(settings), gateway_program(settings)]
+
+
+def additions(settings: Settings) -> dict[str, list[Program]]:
+    """What `up --with` adds, by the name that it goes by there."""
+    return {"spark": spark.programs(settings), "notebook": [notebook.program(settings)]}
+
+
+def require_installed(added: Collection[str]) -> None:
+    """Raises `BadInput` that says what to install where one of the additions cannot run here."""
+    if "spark" in added:
+        spark.require_java()
+    if "notebook" in added:
+        notebook.require_jupyterlab()
 
 
 def storage_programs(settings: Settings) -> list[Program]:

@@ -22,13 +22,18 @@ def _say(line: str) -> None:
 
 @click.command(name="up")
 @click.option("--only", metavar="NAMES", help="Start only these, such as database,object-store.")
+@click.option("--with", "added", metavar="NAMES", help="Beside all that: spark (a standalone cluster), notebook.")
 @JSON
-def up(only: str | None, as_json: bool) -> None:
+def up(only: str | None, added: str | None, as_json: bool) -> None:
     """Start the local deployment: database, object store, Dagster's UI, daemon and code server."""
     from infra.local import deployment
 
-    names = [name.strip() for name in only.split(",") if name.strip()] if only is not None else None
-    _print_status(deployment.up(load_settings(), _say, names), as_json)
+    names = None if only is None else _names(only)
+    _print_status(deployment.up(load_settings(), _say, names, _names(added or "")), as_json)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 @click.command(name="down")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from tag_platform.catalog.sources import load_sources
 from tag_platform.errors import BadInput, TagPlatformError
 
 if TYPE_CHECKING:
@@ -76,9 +77,12 @@ def spark_config(settings: Settings, remote: str | None = None, name: EngineName
     name = name or engine_name(settings)
     if name == "sail":
         return {**config, "spark.remote": str(remote)}
+    config["spark.sql.adaptive.enabled"] = "true"
     if name == "connect":
         return {**config, "spark.remote": str(settings.spark_remote)}
-    config |= {"spark.app.name": "tag_platform", "spark.sql.adaptive.enabled": "true"}
+    config["spark.app.name"] = "tag_platform"
+    if any(table.catalog for table in load_sources(settings.sources).values()):
+        config |= metastore_config(settings)
     if name == "glue":  # Glue sets master, user interface and its own S3 client
         return config
     if any(here in str(settings.spark_master_url) for here in ("local", "127.0.0.1")):
@@ -129,6 +133,28 @@ def s3a_packages(settings: Settings) -> dict[str, str]:
     }
 
 
+def metastore_config(settings: Settings) -> dict[str, str]:
+    """What a session needs to read tables of a metastore. On Glue the job's own settings name the Data Catalog.
+
+    Elsewhere TAG_PLATFORM_HIVE_METASTORE names it (`thrift://host:9083`), or a `hive-site.xml` in SPARK_CONF_DIR does.
+    With neither it is an embedded one (Derby, one session at a time) below the platform's home.
+    """
+    config = {"spark.sql.catalogImplementation": "hive"}
+    if settings.hive_metastore is not None:
+        return {**config, "spark.hadoop.hive.metastore.uris": settings.hive_metastore}
+    own = os.environ.get("SPARK_CONF_DIR") or f"{os.environ.get('SPARK_HOME', '')}/conf"
+    if settings.env != "local" or Path(own, "hive-site.xml").exists():
+        return config
+    folder = settings.home / "metastore"
+    folder.mkdir(parents=True, exist_ok=True)
+    return {
+        **config,
+        "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={folder / 'derby'};create=true",
+        "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={folder / 'derby.log'}",
+        "spark.sql.warehouse.dir": (folder / "warehouse").as_uri(),
+    }
+
+
 @contextmanager
 def session(settings: Settings, name: EngineName | None = None) -> Iterator[SparkSession]:
     """A session of the chosen engine (`name`, where it is not to be the one that the settings ask for) without Dagster:
@@ -140,16 +166,23 @@ def session(settings: Settings, name: EngineName | None = None) -> Iterator[Spar
     builder = SparkSession.builder
     for key, value in spark_config(settings, engine.remote if engine else None, name).items():
         builder = builder.config(key, value)
-    try:
+    with explained_start(settings):
         spark = builder.getOrCreate()
-    except Exception as error:
-        raise _not_started(settings, error) from error
     try:
         yield spark
     finally:
         spark.stop()
         if engine:
             engine.stop()
+
+
+@contextmanager
+def explained_start(settings: Settings) -> Iterator[None]:
+    """An engine that does not start within is a `TagPlatformError` that says what to do."""
+    try:
+        yield
+    except Exception as error:
+        raise _not_started(settings, error) from error
 
 
 def _not_started(settings: Settings, error: Exception) -> TagPlatformError:

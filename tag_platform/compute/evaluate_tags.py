@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from tag_platform.compute.many_tags import MANY, counted, tagged_by_bits
 from tag_platform.compute.plan import EvaluateTags, Snapshot
 from tag_platform.compute.report import TagsReport
+from tag_platform.compute.shuffles import size_shuffles
 from tag_platform.compute.snapshots import (
     count_by_shard,
     read_all,
@@ -40,6 +41,7 @@ def evaluate_tags(plan: EvaluateTags, spark: SparkSession) -> TagsReport:
     """
     started = time.monotonic()
     tags, broken = planned_tags(plan)
+    size_shuffles(spark, sum(snapshot.bytes for snapshot in plan.sources.values()))
     users, columns, without = _decided(plan, spark, tags)
     broken |= without
     path = plan.output

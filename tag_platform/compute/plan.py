@@ -20,20 +20,33 @@ class _Plan(BaseModel):
 
 class Snapshot(_Plan):
     """Rows of one asset for the plan's shards: the directories to read (shards without rows have none) and the types
-    of the columns beside `user_id`, as Spark names them."""
+    of the columns beside `user_id`, as Spark names them. `bytes` is their size as far as it is known, else 0."""
 
     directories: tuple[str, ...]
     columns: dict[str, str] = Field(default_factory=dict)
+    bytes: int = 0
+
+
+class MetastoreTable(_Plan):
+    """A table that the engine's own catalog knows (Hive metastore, Glue Data Catalog): its newest `partition` up to
+    `as_of` is read. Where its files are still those of the digest `known`, nothing is copied."""
+
+    name: str
+    partition: str | None = None
+    as_of: date
+    known: str | None = None
 
 
 class ShardSource(_Plan):
-    """Copy one raw table into a new snapshot, divided by user shard."""
+    """Copy one raw table into a new snapshot, divided by user shard: `files` of `bytes` together, or a `metastore`
+    table."""
 
     kind: Literal["shard_source"] = "shard_source"
     table: str
     user_id: str
     files: tuple[str, ...] = ()
-    catalog_table: str | None = None
+    bytes: int = 0
+    metastore: MetastoreTable | None = None
     partition: str | None = None
     shards: tuple[int, ...]
     shard_count: int

@@ -1,4 +1,4 @@
-"""From rules and snapshots to an evaluation plan: what the control plane and a run without it (`tag_platform.direct`)
+"""From tables, rules and snapshots to plans: what the control plane and a run without it (`tag_platform.direct`)
 have in common. No Dagster here."""
 
 from __future__ import annotations
@@ -7,14 +7,52 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from tag_platform.catalog.rulebook import Rulebook, rule_json
+from tag_platform.catalog.sources import SourceTable
 from tag_platform.catalog.tags import Catalog
+from tag_platform.compute.engine import engine_name
 from tag_platform.compute.gate import GateBounds, SourceBounds, TagBounds
-from tag_platform.compute.plan import EvaluateTags, Snapshot, TagRule
+from tag_platform.compute.plan import EvaluateTags, MetastoreTable, ShardSource, Snapshot, TagRule
 from tag_platform.errors import BadInput
+from tag_platform.lake.raw import RawFiles, SourceUnusable
 from tag_platform.rules import RuleSchema
 from tag_platform.settings import Settings
 
 MAX_USERS = 10_000
+
+
+def source_plan(
+    table: SourceTable,
+    raw: RawFiles | None,
+    as_of: date,
+    shards: tuple[int, ...],
+    output: str,
+    settings: Settings,
+    known: str | None = None,
+) -> ShardSource:
+    """The plan to copy the table's newest partition up to `as_of`: the files of `raw`, or a table of the metastore (no
+    `raw`), whose files are not copied again where their digest is `known`.
+
+    Raises `SourceUnusable` for a table of the metastore where the engine has none.
+    """
+    metastore = None
+    if raw is None:
+        if engine_name(settings) == "sail":
+            raise SourceUnusable(
+                f"Source table {table.name} is the metastore's table {table.catalog}, and the embedded engine has no "
+                "metastore. Set SPARK_MASTER_URL or SPARK_REMOTE, or give the table's files with 'path'."
+            )
+        metastore = MetastoreTable(name=str(table.catalog), partition=table.partition, as_of=as_of, known=known)
+    return ShardSource(
+        table=table.name,
+        user_id=table.user_id,
+        files=raw.files if raw else (),
+        bytes=raw.bytes if raw else 0,
+        partition=raw.partition if raw else None,
+        metastore=metastore,
+        shards=shards,
+        shard_count=settings.shards,
+        output=output,
+    )
 
 
 def tags_plan(
@@ -27,8 +65,10 @@ def tags_plan(
     output: str,
     settings: Settings,
     users: tuple[str, ...] | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> EvaluateTags:
-    """The plan for tags whose rules are sound. `directories` are each source's shard directories that hold rows."""
+    """The plan for tags whose rules are sound. `directories` are each source's shard directories that hold rows,
+    `sizes` the bytes of each source table, where they are known."""
     return EvaluateTags(
         as_of=as_of,
         timezone=settings.timezone,
@@ -37,7 +77,9 @@ def tags_plan(
         rule_schema=schema.to_json(),
         sources={
             table: Snapshot(
-                directories=found, columns={name: column.stored for name, column in schema.tables[table].items()}
+                directories=found,
+                columns={name: column.stored for name, column in schema.tables[table].items()},
+                bytes=(sizes or {}).get(table, 0) * len(shards) // settings.shards,
             )
             for table, found in directories.items()
         },

@@ -16,12 +16,20 @@ class _Report(BaseModel):
 
 
 class SourceReport(_Report):
-    """`rows` per shard; `set_aside` rows have no usable user id and lie in the snapshot's `shard=set_aside`."""
+    """`rows` per shard; `set_aside` rows have no usable user id and lie in the snapshot's `shard=set_aside`.
+
+    Of a metastore table also what only the engine can tell: the `partition` read, the `bytes` of its files and their
+    `digest` (None where the table has no files of its own, as a view). `unchanged`: it is the digest that the plan
+    knows, and nothing was copied."""
 
     kind: Literal["shard_source"] = "shard_source"
     columns: dict[str, str]
     rows: dict[int, int]
     set_aside: int
+    partition: str | None = None
+    bytes: int = 0
+    digest: str | None = None
+    unchanged: bool = False
 
 
 class TagsReport(_Report):

@@ -7,13 +7,16 @@ business. Rows without a usable `user_id` go to a directory of their own, `shard
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
+from tag_platform.compute.metastore import Found, open_table
 from tag_platform.compute.plan import ShardSource
 from tag_platform.compute.report import SourceReport
+from tag_platform.compute.shuffles import size_shuffles
 from tag_platform.compute.snapshots import SET_ASIDE, count_by_shard, shard_name, write_by_shard
 from tag_platform.lake.raw import DuplicateUsers, SourceUnusable
 from tag_platform.shards import shard_key
@@ -38,7 +41,10 @@ def shard_source(plan: ShardSource, spark: SparkSession) -> SourceReport:
     next clean-up.
     """
     started = time.monotonic()
-    raw = _read(plan, spark)
+    raw, found = _read(plan, spark)
+    if plan.metastore is not None and found.digest is not None and found.digest == plan.metastore.known:
+        return SourceReport(path=plan.output, columns={}, rows={}, set_aside=0, unchanged=True, **asdict(found))
+    size_shuffles(spark, found.bytes)
     columns = _columns(plan, raw)
     user_id = F.col(f"`{plan.user_id}`").cast("string")
     wanted = [shard_key(shard) for shard in plan.shards]
@@ -63,17 +69,17 @@ def shard_source(plan: ShardSource, spark: SparkSession) -> SourceReport:
         rows={shard: counts.get(shard_key(shard), 0) for shard in plan.shards},
         set_aside=counts.get(SET_ASIDE, 0),
         seconds={"write": written - started, "check": time.monotonic() - written},
+        **asdict(found),
     )
 
 
-def _read(plan: ShardSource, spark: SparkSession) -> DataFrame:
-    if plan.catalog_table is not None:
-        rows = spark.read.table(plan.catalog_table)
-        if plan.partition is not None:
-            name, _, value = plan.partition.partition("=")
-            rows = rows.where(F.col(f"`{name}`").cast("string") == F.lit(value))
-        return rows
-    return spark.read.parquet(*plan.files)
+def _read(plan: ShardSource, spark: SparkSession) -> tuple[DataFrame, Found]:
+    if plan.metastore is None:
+        return spark.read.parquet(*plan.files), Found(plan.partition, plan.bytes, None)
+    try:
+        return open_table(plan.metastore, plan.table, spark)
+    except PySparkException as error:
+        raise _unreadable(plan, error) from error
 
 
 def _columns(plan: ShardSource, raw: DataFrame) -> dict[str, str]:
@@ -86,7 +92,7 @@ def _columns(plan: ShardSource, raw: DataFrame) -> dict[str, str]:
         raise SourceUnusable(
             f"Source table {plan.table} has no column {plan.user_id!r} for the user. It has: {', '.join(types)}."
         )
-    partition = (plan.partition or "").partition("=")[0]
+    partition = plan.metastore.partition if plan.metastore else None  # of files it is in the path, not in the rows
     return {name: kind for name, kind in types.items() if name not in (plan.user_id, partition, "shard")}
 
 
@@ -102,5 +108,5 @@ def _refuse_duplicates(plan: ShardSource, snapshot: DataFrame) -> None:
 
 def _unreadable(plan: ShardSource, error: PySparkException) -> SourceUnusable:
     reason = str(error).strip().splitlines()
-    where = plan.catalog_table or (plan.files[0] if plan.files else "?")
+    where = plan.metastore.name if plan.metastore else plan.files[0] if plan.files else "?"
     return SourceUnusable(f"Source table {plan.table} cannot be read ({where}): {reason[0] if reason else error!r}")

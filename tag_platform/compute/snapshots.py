@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from tag_platform.compute.shuffles import gathered_by_shard
 from tag_platform.errors import TagPlatformError
 from tag_platform.shards import shard_key
 
@@ -36,7 +37,7 @@ def write_by_shard(rows: DataFrame, path: str) -> None:
     Raises `TagPlatformError` where the lake has no room: a query that reads and writes at once would otherwise put it
     down to its source."""
     try:
-        rows.write.mode("error").partitionBy("shard").parquet(path)
+        gathered_by_shard(rows).write.mode("error").partitionBy("shard").parquet(path)
     except Exception as error:  # each engine has its own class for it, and for some it is Java's
         if NO_ROOM in str(error):
             raise TagPlatformError(

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tag_platform.compute.account import ROWS
+from tag_platform.compute.shuffles import size_shuffles
 from tag_platform.errors import TagPlatformError
 from tag_platform.mysql import Database, retrying, transaction
 from tag_platform.shards import slots_of
@@ -26,6 +27,7 @@ STORED_SCHEMA = "user_id string, before array<int>, as_written boolean"
 _ARROW_SCHEMA = pa.schema([("user_id", pa.string()), ("before", pa.list_(pa.int32())), ("as_written", pa.bool_())])
 Task = Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]
 ROWS_PER_TASK = 500_000
+PACKED_ROW_BYTES = 15  # an id and a short list of tags, as Parquet
 USERS_PER_QUERY = 1_000
 
 
@@ -56,6 +58,7 @@ def read_stored(
         tasks = len(where)
     if not tasks:
         return spark.createDataFrame([], STORED_SCHEMA)
+    size_shuffles(spark, tasks * ROWS_PER_TASK * PACKED_ROW_BYTES if users is None else 0)
     return spark.range(0, tasks, 1, tasks).mapInArrow(read, STORED_SCHEMA)
 
 

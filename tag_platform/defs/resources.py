@@ -10,7 +10,7 @@ from typing import Any
 from dagster import AssetExecutionContext, ConfigurableResource, OpExecutionContext
 from pydantic import PrivateAttr
 
-from tag_platform.compute.engine import EmbeddedEngine, engine_name, spark_config
+from tag_platform.compute.engine import EmbeddedEngine, engine_name, explained_start, spark_config
 from tag_platform.compute.plan import AnyPlan
 from tag_platform.compute.report import Report
 from tag_platform.dates import parse_date
@@ -42,7 +42,10 @@ class Engine(ConfigurableResource[Any]):
             if engine_name(settings) == "sail":
                 self._embedded = EmbeddedEngine(settings)
             config = spark_config(settings, self._embedded.remote if self._embedded else None)
-            self._pyspark = LazyPySparkResource(spark_config=config)
+            pyspark = LazyPySparkResource(spark_config=config)
+            with explained_start(settings):
+                _ = pyspark.spark_session
+            self._pyspark = pyspark
         return self._pyspark.spark_session
 
     def teardown_after_execution(self, context: Any) -> None:  # noqa: ARG002

@@ -17,15 +17,14 @@ from dagster import (
 
 from tag_platform.catalog.sources import SourceTable
 from tag_platform.compute.gate import source_violation
-from tag_platform.compute.plan import ShardSource
-from tag_platform.compute.planning import source_bounds
+from tag_platform.compute.planning import source_bounds, source_plan
 from tag_platform.compute.report import SourceReport
 from tag_platform.defs.checks import declared_columns, duplicate_users, source_check_specs, source_checks
 from tag_platform.defs.history import Materialized, directories, latest, source_key
 from tag_platform.defs.partitions import backfill_policy, selected_shards, shards_definition
 from tag_platform.defs.resources import Context, RunOptions, StepLauncher
-from tag_platform.lake.raw import DuplicateUsers, RawFiles, list_raw_files
-from tag_platform.lake.snapshots import is_present, new_snapshot
+from tag_platform.lake.raw import DuplicateUsers, list_raw_files
+from tag_platform.lake.snapshots import is_present, new_snapshot, snapshot_id
 from tag_platform.settings import Settings
 from tag_platform.shards import shard_key
 
@@ -87,35 +86,34 @@ def refresh_source(
     that the next copy is compared with: these, once they passed the gate in a real run, and the older ones until then.
     Raises `SourceUnusable` where the table cannot be used.
     """
-    raw = list_raw_files(table, as_of, settings)
-    version = _data_version(table, raw, settings)
+    # Of a metastore table only the engine knows the files: it compares them with the digest of the last copy.
+    raw = None if table.catalog else list_raw_files(table, as_of, settings)
     known = latest(context.instance, source_key(table.name), shards)
-    if _is_current(known, version, shards, settings):
-        context.log.info(f"{table.name}: unchanged since the last copy (partition {raw.partition})")
-        entry = known[shards[0]]
-        kept = {shard: int(known[shard].metadata["rows_by_shard"].get(shard_key(shard), 0)) for shard in shards}
-        return version, {**_kept(entry), "copied": False, **_judged(table, known, kept, settings, options)}
-    plan = ShardSource(
-        table=table.name,
-        user_id=table.user_id,
-        files=raw.files,
-        partition=f"{table.partition}={raw.partition}" if table.partition else None,
-        shards=shards,
-        shard_count=settings.shards,
-        output=new_snapshot(settings.lake, f"source/{table.name}", context.run.run_id),
-    )
+    digest = raw.digest if raw else _digest(known)
+    version = _data_version(table, digest, settings)
+    current = digest != "" and _is_current(known, version, shards, settings)
+    if raw is not None and current:
+        return version, _unchanged(context, table, known, shards, settings, options)
+    output = new_snapshot(settings.lake, f"source/{table.name}", context.run.run_id)
+    plan = source_plan(table, raw, as_of, shards, output, settings, known=digest if current else None)
     report = launcher.launch(context, plan)
     if not isinstance(report, SourceReport):
         raise TypeError(f"a source plan ended with {report.kind}")
+    if report.unchanged:
+        return version, _unchanged(context, table, known, shards, settings, options)
+    if raw is None:
+        digest = report.digest or snapshot_id(output)  # what cannot be compared is always new
+        version = _data_version(table, digest, settings)
     rows = sum(report.rows.values())
-    context.log.info(f"{table.name}: {rows:,} rows of partition {raw.partition}, {report.set_aside:,} set aside")
+    context.log.info(f"{table.name}: {rows:,} rows of partition {report.partition}, {report.set_aside:,} set aside")
     return version, {
         "path": MetadataValue.path(report.path),
         "dagster/row_count": MetadataValue.int(rows),
         "rows_by_shard": MetadataValue.json({shard_key(shard): n for shard, n in report.rows.items()}),
         "set_aside": MetadataValue.int(report.set_aside),
-        "partition": MetadataValue.text(raw.partition or ""),
-        "bytes": MetadataValue.int(raw.bytes),
+        "partition": MetadataValue.text(report.partition or ""),
+        "bytes": MetadataValue.int(report.bytes),
+        "digest": MetadataValue.text(digest),
         "stored_columns": MetadataValue.json(report.columns),
         "version": MetadataValue.text(version),
         "duration": MetadataValue.float(round(sum(report.seconds.values()), 3)),
@@ -124,6 +122,26 @@ def refresh_source(
         **_judged(table, known, report.rows, settings, options),
         **report.launched,
     }
+
+
+def _unchanged(
+    context: Context,
+    table: SourceTable,
+    known: Mapping[int, Materialized],
+    shards: tuple[int, ...],
+    settings: Settings,
+    options: RunOptions,
+) -> dict[str, Any]:
+    """The metadata where nothing was copied again."""
+    entry = known[shards[0]]
+    context.log.info(f"{table.name}: unchanged since the last copy (partition {entry.metadata.get('partition')})")
+    kept = {shard: int(known[shard].metadata["rows_by_shard"].get(shard_key(shard), 0)) for shard in shards}
+    return {**_kept(entry), "copied": False, **_judged(table, known, kept, settings, options)}
+
+
+def _digest(known: Mapping[int, Materialized]) -> str:
+    """The digest of the files of the last copy; "" where there is none."""
+    return str(next(iter(known.values())).metadata.get("digest", "")) if known else ""
 
 
 def _judged(
@@ -158,8 +176,8 @@ def _accepted(entry: Materialized, shard: int, settings: Settings) -> int | None
     return None if found is None else int(found)
 
 
-def _data_version(table: SourceTable, raw: RawFiles, settings: Settings) -> str:
-    parts = (FORMAT, raw.digest, table.user_id, str(settings.shards))
+def _data_version(table: SourceTable, digest: str, settings: Settings) -> str:
+    parts = (FORMAT, digest, table.user_id, str(settings.shards))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
@@ -188,6 +206,7 @@ def _kept(entry: Materialized) -> dict[str, Any]:
         "set_aside",
         "partition",
         "bytes",
+        "digest",
         "stored_columns",
         "version",
     )

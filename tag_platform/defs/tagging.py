@@ -116,6 +116,7 @@ def compute_tags(
         new_snapshot(settings.lake, "tags", context.run.run_id),
         settings,
         users,
+        {name: int(next(iter(entries.values())).metadata.get("bytes", 0)) for name, entries in snapshots.items()},
     )
     require_present([d for snapshot in plan.sources.values() for d in snapshot.directories], settings)
     report = launcher.launch(context, plan)

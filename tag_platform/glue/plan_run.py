@@ -43,6 +43,8 @@ def run_sent_plan(uri: str, job_run_id: str, settings: Settings) -> dict[str, An
     answer: dict[str, Any] = {}
     try:
         with _pipes(s3) as pipes, listening(lambda stage: _tell(pipes, stage)):
+            if pipes is not None:
+                pipes.log.info(f"Glue job run {job_run_id} has the plan; its engine starts")
             from tag_platform.compute.engine import session
 
             with session(settings) as spark:

@@ -40,7 +40,9 @@ def make_account(settings: Settings) -> None:
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket=settings.bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     account = {"username": settings.mysql_user, "password": settings.mysql_password.get_secret_value()}
-    boto3.client("secretsmanager").create_secret(Name=settings.database_secret, SecretString=json.dumps(account))
+    secrets = boto3.client("secretsmanager")
+    if settings.database_secret not in [entry["Name"] for entry in secrets.list_secrets()["SecretList"]]:
+        secrets.create_secret(Name=settings.database_secret, SecretString=json.dumps(account))
 
 
 def glue_settings(patch: pytest.MonkeyPatch, **variables: str) -> Settings:

@@ -58,7 +58,8 @@ class FakeGlue:
     """The server. `faults` are taken one by one, by the next starts of a job run:
 
     `throttle`, `busy`: the start is refused. `die`: the process is killed when it has begun. `hang`: the process stops
-    there. `expire`: the run ends as EXPIRED and never starts. `cut`: the Pipes messages are cut off.
+    there. `EXPIRED`, `TIMEOUT`, `ERROR`, `STOPPED`: the run ends as that, without having begun. `cut`: the Pipes
+    messages are cut off.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -115,8 +116,8 @@ class FakeGlue:
         run = JobRun(job["Name"], f"jr_{uuid.uuid4().hex}", {**job["DefaultArguments"], **body.get("Arguments", {})})
         run.arguments["fault"] = fault
         self.runs[run.run_id] = run
-        if fault == "expire":
-            run.state, run.ended = "EXPIRED", time.time()
+        if fault.isupper():
+            run.state, run.ended = fault, time.time()
         else:
             threading.Thread(target=self._run, args=(run, job, fault), daemon=True).start()
         return {"JobRunId": run.run_id}
@@ -144,8 +145,12 @@ class FakeGlue:
         wheel = run.arguments["--additional-python-modules"].split(",")[0]
         with zipfile.ZipFile(io.BytesIO(self._fetch(wheel))) as archive:
             archive.extractall(place / "modules")
-        for uri in filter(None, run.arguments.get("--extra-files", "").split(",")):
-            (place / uri.rsplit("/", 1)[-1]).write_bytes(self._fetch(uri))
+        imported = [str(place / "modules")]
+        for name in ("--extra-files", "--extra-py-files"):
+            for uri in filter(None, run.arguments.get(name, "").split(",")):
+                file = place / uri.rsplit("/", 1)[-1]
+                file.write_bytes(self._fetch(uri))
+                imported += [str(file)] if name == "--extra-py-files" else []
         if fault in ("die", "hang"):  # as soon as the job's own code begins to work
             ending = "os.kill(os.getpid(), 9)" if fault == "die" else "time.sleep(600)"
             script.write_text(f"import os, time\n{ending}\n" + script.read_text())
@@ -154,7 +159,7 @@ class FakeGlue:
         kept = {n: v for n, v in os.environ.items() if not n.startswith(("SPARK_", "PYSPARK_", "MYSQL_", "TAG_"))}
         environment = {
             **kept,
-            "PYTHONPATH": str(place / "modules"),
+            "PYTHONPATH": os.pathsep.join(imported),
             "PYSPARK_PYTHON": str(PYTHON35),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "PYSPARK_SUBMIT_ARGS": "--master local[2] --conf spark.ui.enabled=false pyspark-shell",

@@ -93,14 +93,55 @@ def test_every_asset_says_where_it_ran(glue: Settings, expected: Any) -> None:  
             assert float(str(metadata["glue_cost_usd"])) > 0
 
 
+def test_log_lines_come_live(aws: FakeGlue, glue: Settings, expected: Any) -> None:  # noqa: ARG001 (the run before)
+    """What the job says is in the run's log while the job runs, and not when it has ended."""
+    from dagster import DagsterInstance
+
+    with DagsterInstance.get() as instance:
+        found = instance.get_run_records(limit=1)[0]
+        logged = [(entry.timestamp, entry.user_message) for entry in instance.all_logs(found.dagster_run.run_id)]
+    source = next(job_run for job_run in aws.runs.values() if job_run.state == "SUCCEEDED")
+    assert source.ended is not None
+    first = next(moment for moment, words in logged if "Glue job run" in words and source.run_id in words)
+    assert first < source.ended
+    assert any("copy user_" in words and "rows" in words for _, words in logged)
+
+
 def test_nothing_waits_for_ever(aws: FakeGlue, glue: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that expired is tried again; one that hangs is stopped at the time limit; both end with a reason."""
     before = stored(glue)
-    aws.faults.extend(["expire", "hang"])
+    aws.faults.extend(["EXPIRED", "hang"])
     monkeypatch.setenv("TAG_PLATFORM_GLUE_TIMEOUT_MINUTES", "0.05")
     with pytest.raises(TagPlatformError, match=r"is RUNNING after 0.05 minutes .* it was stopped"):
         run(load_settings(), user_ids=["user_000001"], tag_ids=[1])
     assert [job_run.state for job_run in list(aws.runs.values())[-2:]] == ["EXPIRED", "STOPPED"]
+    assert stored(glue) == before
+
+
+@pytest.mark.parametrize(("state", "attempts"), [("TIMEOUT", 1), ("STOPPED", 1), ("ERROR", 2)])
+def test_ends_otherwise(aws: FakeGlue, glue: Settings, state: str, attempts: int) -> None:
+    """What Glue ended for its length, or a person stopped, is not begun again; what broke is. No state is waited for
+    without end."""
+    before, seen = stored(glue), len(aws.runs)
+    aws.faults.extend([state] * attempts)
+    with pytest.raises(TagPlatformError, match=state):
+        run(glue, user_ids=["user_000001"], tag_ids=[1])
+    assert [job_run.state for job_run in list(aws.runs.values())[seen:]] == [state] * attempts
+    assert stored(glue) == before
+
+
+def test_the_job_refuses(aws: FakeGlue, glue: Settings) -> None:
+    """What the platform refuses inside the job ends the run with the words of a local run, at the first attempt."""
+    before, seen = stored(glue), len(aws.runs)
+    folder = Path(glue.warehouse.removeprefix("file://"), "user_asset_summary", f"dt={TODAY}")
+    twice = folder / "part-twice.parquet"
+    twice.write_bytes(next(folder.glob("part-0*.parquet")).read_bytes())
+    try:
+        with pytest.raises(TagPlatformError, match="user_asset_summary holds some users more than once, for example"):
+            run(glue)
+    finally:
+        twice.unlink()
+    assert [job_run.state for job_run in list(aws.runs.values())[seen:]] == ["FAILED"]
     assert stored(glue) == before
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,7 +90,7 @@ def job(python: str, **variables: str) -> dict[str, Any]:
 @contextmanager
 def connect_server(log: Path) -> Iterator[str]:
     port = free_block(1)
-    argv = spark.connect_server(port, "local[2]", {"spark.sql.shuffle.partitions": "4"})
+    argv = spark.connect_server(port, "local[2]", {"spark.sql.ansi.enabled": "true"})
     with log.open("w") as output:
         server = subprocess.Popen(argv, env=spark.environment(), stdout=output, stderr=output, start_new_session=True)
     try:
@@ -116,7 +117,9 @@ def connect_server(log: Path) -> Iterator[str]:
 def test_same_rows(
     engine: str, expected: Written, services: Settings, prepared: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """`spark 3.5` runs where Dagster is not installed: the data plane has to do without it."""
+    """`spark 3.5` runs where Dagster is not installed: the data plane has to do without it. Every cluster here has
+    ANSI mode on, as Spark 4 has by default and an administrator of Spark 3.5 may: runs do not depend on it."""
+    (tmp_path / "spark-defaults.conf").write_text("spark.sql.ansi.enabled true\nspark.ui.showConsoleProgress false\n")
     with platform(services, prepared, tmp_path) as settings:
         if engine == "connect":
             with connect_server(tmp_path / "connect.log") as remote:
@@ -124,9 +127,12 @@ def test_same_rows(
         elif engine == "sail":
             job(sys.executable)
         else:
-            job(str(SPARK35) if engine == "spark 3.5" else sys.executable, SPARK_MASTER_URL="local[2]")
+            python = str(SPARK35) if engine == "spark 3.5" else sys.executable
+            job(python, SPARK_MASTER_URL="local[2]", SPARK_CONF_DIR=str(tmp_path))
         rows, lake = stored(settings), snapshots(tmp_path / "lake")
     assert rows == expected[0]
+    files = Counter(file.parent for file in (tmp_path / "lake").rglob("shard=*/*.parquet"))
+    assert set(files.values()) == {1}, "a shard of this size is one file"
     assert lake.keys() == expected[1].keys()
     for asset, contents in lake.items():
         assert contents == expected[1][asset], asset

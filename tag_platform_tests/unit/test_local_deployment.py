@@ -19,7 +19,7 @@ from infra.local.folders import LONGEST_SOCKET_PATH, Folders
 from infra.local.ports import ServicePort, free_block, require_free
 from infra.local.processes import end, noted_process
 from infra.local.program import Program
-from infra.local.services import programs
+from infra.local.services import programs, require_installed
 from infra.local.supervision import Supervisor
 from tag_platform.errors import BadInput
 from tag_platform.settings import load_settings
@@ -108,3 +108,15 @@ def test_servers_of_the_users_own_are_not_started(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("S3_ENDPOINT", "http://s3.example.com")
     names = [program.name for program in programs(load_settings())]
     assert names == ["code-server", "webserver", "daemon", "gateway"]
+
+
+def test_additions_say_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`up --with` names what to install before anything is started."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(BadInput, match=r"pip install 'tag-platform\[notebook\]'"):
+        require_installed(["notebook"])
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with pytest.raises(BadInput, match="needs a Java runtime, 17 or newer"):
+        require_installed(["spark"])
+    require_installed([])
