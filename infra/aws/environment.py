@@ -137,6 +137,8 @@ def _given(settings: Settings, own_sources: bool) -> dict[str, str]:
         values["TAG_PLATFORM_TAGS"] = settings.tags_package
     if own_sources:
         values["TAG_PLATFORM_SOURCES"] = "sources.yaml"
+    if settings.tags_package is not None:  # without it, tags would be computed by their rules alone
+        values["TAG_PLATFORM_TAGS"] = settings.tags_package
     bad = [name for name, value in values.items() if "," in value]
     if bad:
         raise BadInput(f"{', '.join(bad)}: a comma cannot be passed on to a Glue job.")

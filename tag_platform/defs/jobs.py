@@ -24,6 +24,7 @@ from tag_platform.compute.planning import MAX_USERS, check_users, gate_bounds
 from tag_platform.defs.history import source_key
 from tag_platform.defs.merging import merge_metadata, run_merge
 from tag_platform.defs.partitions import in_process_for_all_shards
+from tag_platform.defs.priorities import USER_REQUEST, priority
 from tag_platform.defs.resources import RunOptions, StepLauncher
 from tag_platform.defs.source_assets import refresh_source
 from tag_platform.defs.table_check import TABLE_EQUALS_LAKE
@@ -104,6 +105,7 @@ def tag_users_job(catalog: Catalog, sources: Mapping[str, SourceTable], settings
     @job(
         name="tag_users",
         executor_def=in_process_executor,
+        tags=priority(USER_REQUEST),
         description="Some tags for some users, from the sources as they are now to updated rows in seconds.",
     )
     def tag_users_of_some() -> None:

@@ -2,7 +2,8 @@
 
 Needed are: the latest materialization of every shard of every asset, tags that were retired included (they may come
 back); what was the latest when the oldest run that is still under way began, since that run may have planned with it;
-and everything younger than `keep_days`, which is how long a run can be undone.
+what `user_tags` was made from, which the check `table_equals_lake` compares it with; and everything younger than
+`keep_days`, which is how long a run can be undone.
 """
 
 import logging
@@ -77,17 +78,22 @@ def collect_garbage(
 
 
 def referenced(instance: DagsterInstance, settings: Settings, began: datetime | None) -> set[str]:
-    """Paths of snapshots that a reader may ask for: now, or (with `began`) since that moment."""
-    paths = {entry.path for entry in all_merges(Database.of(settings)) if entry.finished is None}
+    """Paths, or ids, of snapshots that a reader may ask for: now, or (with `began`) since that moment."""
+    merges = all_merges(Database.of(settings))
+    found = {entry.path for entry in merges if entry.finished is None}
     shards = range(settings.shards)
     for key in instance.get_asset_keys():
         if key.path[0] not in ("source", "tag") and key != MERGED_KEY:
             continue
         for shard, entry in latest(instance, key, shards).items():
-            paths.add(entry.path)
+            found.add(entry.path)
             if began is not None:
-                paths |= _since(instance, key, shard, began)
-    return paths
+                found |= _since(instance, key, shard, began)
+    merged = latest(instance, MERGED_KEY, shards)
+    for shard, entry in merged.items():
+        found |= set(entry.metadata["merged"].get(shard_key(shard), {}).values())
+    last = [entry.metadata["ledger_at"] for entry in merged.values() if "ledger_at" in entry.metadata]
+    return found | {entry.path for entry in merges if last and entry.merge_id > min(last)}
 
 
 def _oldest_under_way(instance: DagsterInstance, own_run: str | None) -> datetime | None:

@@ -86,7 +86,8 @@ def test_the_example_notebook(services: Settings, tmp_path: Path) -> None:
         migrate(settings)
         warehouse.write(settings, warehouse.Request(500, 7, 1, TODAY), lambda line: None)  # noqa: ARG005
         outcome = run(settings)
-        notebook = nbformat.reads(EXAMPLE.read_text(), as_version=4)  # type: ignore[no-untyped-call]
+        read: Any = nbformat.reads
+        notebook = read(EXAMPLE.read_text(), as_version=4)
         NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
         shown = json.dumps(notebook, ensure_ascii=False)
     assert f"{outcome['user_tags']['inserted']:,} rows" in shown

@@ -61,7 +61,7 @@ def test_twelve_runs_three_at_once_and_one_killed(running: Processes) -> None:
         submitted.append(running.launch("tag_all", config, **low, **one_shard))
     eventually(lambda: any(r["status"] == "STARTED" for r in states(running, submitted).values()), "a run", 120)
     config = {"ops": {"tag_users": {"config": {"tag_ids": [7], "user_ids": ["u1", "u2"]}}}}
-    request = running.launch("tag_users", config, dagster__priority="10")
+    request = running.launch("tag_users", config)
     queued = [run_id for run_id, run in states(running, submitted).items() if run["status"] == "QUEUED"]
     assert len(queued) >= 5, "the queue was empty before the request came"
     submitted.append(request)
