@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from tag_platform.compute.plan import EvaluateTags, TagRule
 from tag_platform.errors import BadInput, TagPlatformError
 from tag_platform.rules import Rule, RuleSchema, parse_rule
+from tag_platform.rules.render import CONDITION
 from tag_platform.rules.to_spark import compile_rule
 from tag_platform.tags.base import DERIVED, TagClass, UserFields
 from tag_platform.tags.discovery import import_tag_class
@@ -73,7 +74,8 @@ def alias(table: str, column: str) -> str:
 
 
 class SharedColumns:
-    """What many rules compute from the same column, such as the number in a text: once per user, not once per rule."""
+    """What many rules compute alike, such as the number in a text or whether a pattern is found: once per user, not
+    once per rule."""
 
     def __init__(self) -> None:
         self._made: dict[str, Column] = {}
@@ -84,9 +86,11 @@ class SharedColumns:
         return F.col(f"`{name}`")
 
     def added_to(self, users: DataFrame) -> DataFrame:
+        conditions = {name: made for name, made in self._made.items() if name.startswith(CONDITION)}
         for name, made in self._made.items():  # one after the other: a later one may use an earlier one
-            users = users.withColumn(name, made)
-        return users
+            if name not in conditions:
+                users = users.withColumn(name, made)
+        return users.withColumns(conditions) if conditions else users  # at once: there may be hundreds
 
 
 def decision(plan: EvaluateTags, tag: PlannedTag, shared: SharedColumns | None = None) -> Column:

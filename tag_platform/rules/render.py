@@ -6,6 +6,7 @@ written here once; an engine only adds how it spells a comparison, a regular exp
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
@@ -38,6 +39,7 @@ from tag_platform.rules.text_numbers import NUMBER, SIMPLE, SIMPLE_TYPE, TextNum
 from tag_platform.rules.values import FALSE_WORDS, TRUE_WORDS, largest_float
 
 E = TypeVar("E")
+CONDITION = "condition "  # begins the names of shared conditions, which may use other shared expressions
 
 
 class Renderer(Generic[E]):
@@ -51,7 +53,13 @@ class Renderer(Generic[E]):
         self._columns: dict[tuple[str, str], E] = {}
 
     def render(self, predicate: Predicate) -> E:
-        """The predicate as one three-valued boolean expression."""
+        """The predicate as one three-valued boolean expression. Costly conditions may be shared with other rules."""
+        if self.element is None and _is_costly(predicate):
+            name = hashlib.sha256(repr(predicate).encode()).hexdigest()[:32]
+            return self.engine.shared(f"{CONDITION}{name}", self._render(predicate))
+        return self._render(predicate)
+
+    def _render(self, predicate: Predicate) -> E:
         e = self.engine
         match predicate:
             case All(members):
@@ -265,3 +273,15 @@ class Renderer(Generic[E]):
 
 def _is_text_number(term: Term) -> bool:
     return term.stored.base == "string" and term.read_as == "number"
+
+
+def _is_costly(predicate: Predicate) -> bool:
+    """Whether a condition takes more than a comparison: patterns, texts that are read as something else, lists."""
+    match predicate:
+        case TextTest(_, kind, _):
+            return kind == "matches"
+        case AnyElement() | MonthDays():
+            return True
+        case Compare(term) | OneOf(term):
+            return term.stored.base == "string" and term.read_as != "string"
+    return False

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tag_platform.compute.evaluate_tags import _join, tagged_users
+from tag_platform.compute.evaluate_tags import _decided, _join, tagged_users
 from tag_platform.compute.plan import EvaluateTags, Snapshot, TagRule
 from tag_platform.compute.tag_columns import planned_tags
 from tag_platform.rules import ColumnSchema, RuleSchema
+from tag_platform.rules.render import CONDITION
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -112,3 +113,16 @@ def test_rules_beside_one_of_the_unknown(sail: SparkSession, tmp_path: Path) -> 
     """The whole population changes nothing for a rule that is not TRUE of unknown users."""
     made = plan(tmp_path, [leaf("age", "is_null")], [leaf("cash", ">=", 5)], [leaf("age", "!=", 20)])
     assert tagged(sail, made) == {"u2": [2, 3], "u3": [1, 2], "u4": [1]}
+
+
+def test_a_condition_of_many_rules_is_computed_once(sail: SparkSession, tmp_path: Path) -> None:
+    """A pattern that many rules look for is one column of the joined rows, which all of them use."""
+    pattern = leaf("city", "matches", "^[xy]$")
+    rules = [[pattern, leaf("age", ">", age)] for age in range(10, 60, 10)]
+    made = plan(tmp_path, *rules, [leaf("city", "matches", "^z$")], missing=("money", "visits"))
+    users, decided, broken = _decided(made, sail, planned_tags(made)[0])
+    assert not broken
+    assert len(decided) == 6
+    conditions = [name for name in users.columns if name.startswith(CONDITION)]
+    assert len(conditions) == 2
+    assert tagged(sail, made) == {"u1": [1], "u2": [1, 2, 3, 4]}
