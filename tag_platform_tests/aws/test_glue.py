@@ -189,7 +189,7 @@ def test_modes_without_dagster(
     if "task" in arguments["--mode"]:
         arguments = {**arguments, "--as-of": TODAY.isoformat()}
     run_id = boto3.client("glue").start_job_run(JobName=glue.glue_job, Arguments=arguments)["JobRunId"]
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while aws.runs[run_id].ended is None:
         assert time.monotonic() < deadline
         time.sleep(0.2)
