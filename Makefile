@@ -54,7 +54,7 @@ lint: setup
 
 # Tests start a database and an object store of their own, on free ports and in a temporary folder.
 test: packages-test lint spark35 ## Lint, types, and all tests
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(TEST_WORKERS) --no-loadscope-reorder $(PYTEST_ARGS)
 
 bench: setup ## Measure against the floor, on servers of its own; BENCH_ARGS="--users 200000 --only first-load,rerun"
 	$(BIN)/python -m infra.benchmarks $(BENCH_ARGS)

@@ -18,6 +18,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from infra.local import database, deployment, object_store, ports
 from infra.local.ports import free_block
@@ -29,9 +30,17 @@ from tag_platform_tests.mysql9 import running_mysql9, said
 MOST_WORKERS = 8  # of a parallel test run
 # Property tests judge what is right, never how fast a busy machine is.
 hypothesis.settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "any machine",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize="CI" in os.environ,  # the same cases for the same code; the fuzzer looks for new ones
 )
 hypothesis.settings.load_profile("any machine")
+# Files whose tests share a running deployment.
+SHARED = {
+    **dict.fromkeys(("test_live_tags.py", "test_pages.py", "test_queue.py"), "dagster"),
+    **dict.fromkeys(("test_gateway.py", "test_gateway_users.py", "test_nginx.py"), "gateway"),
+}
 DEFAULT_SERVER, MYSQL9 = "installed_server", "mysql9"
 
 
@@ -56,13 +65,17 @@ def _clean_environment() -> Iterator[None]:
         yield
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What one worker runs: a file's tests, since they share its fixtures, and all tests of the one Dagster deployment
-    that is expensive to start."""
-    for item in items:
-        shared = "running" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("dagster" if shared else str(item.path)))
+class _ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """What one worker runs: a file's tests, since they share its fixtures, and all tests of a deployment, which is
+    expensive to start."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return SHARED.get(Path(file).name, file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
+    return _ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
