@@ -100,14 +100,14 @@ def test_the_reasons_of_a_user(computed: dict[str, Any], deployed: Deployment, a
 
 
 def test_a_pin_stays_until_it_is_released(computed: dict[str, Any], api: httpx.Client) -> None:  # noqa: ARG001
-    """What a person decides survives the runs, and says who and why."""
-    why = {"by": "kim", "why": "asked for it"}
+    """What a person decides survives the runs, and says who and why. (The docs' examples decide too, as another.)"""
+    why = {"by": "pat", "why": "asked for it"}
 
     def decide(decision: str, user: str = "u10", tag_id: int = 1) -> httpx.Response:
         return api.put(f"/api/v1/users/{user}/tags/{tag_id}", json={"decision": decision, **why})
 
     pinned = decide("pin").json()["override"]
-    assert (pinned["kind"], pinned["by"], pinned["why"]) == ("pin", "kim", "asked for it")
+    assert (pinned["kind"], pinned["by"], pinned["why"]) == ("pin", "pat", "asked for it")
     assert decide("pin").json()["override"] == pinned  # a retry
     assert finished(api, trigger(api, {"tag_ids": [1], "user_ids": ["u10"]}))["status"] == "completed"
     row = api.get("/api/v1/users/u10/tags", params={"explain": 1, "tag_id": 1}).json()
@@ -117,7 +117,7 @@ def test_a_pin_stays_until_it_is_released(computed: dict[str, Any], api: httpx.C
     pages, cursor = [], 0
     while cursor is not None:
         page = api.get("/api/v1/overrides", params={"limit": 1, "cursor": cursor}).json()
-        pages += [made for made in page["overrides"] if made["by"] == "kim"]
+        pages += [made for made in page["overrides"] if made["by"] == "pat"]
         cursor = page["next_cursor"]
     assert pages == [pinned, other]
     assert decide("release").json()["override"]["kind"] == "release"
