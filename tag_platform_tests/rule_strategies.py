@@ -374,7 +374,9 @@ def _value(draw: st.DrawFn, operator: Operator, kind: str) -> Any:
         return [_literal(draw, kind) for _ in range(draw(st.integers(1, 4)))]
     if shape is Shape.RANGE:
         ends = [_literal(draw, kind) for _ in range(2)]
-        return sorted(ends, key=lambda end: Decimal(end) if kind == "number" else str(end).replace("T", " "))
+        if kind == "number":
+            return sorted(ends, key=Decimal)
+        return sorted(ends, key=lambda end: end.replace("T", " ") if kind == "datetime" else end)
     if shape is Shape.TEXT:
         return draw(_texts().filter(bool))
     if shape is Shape.REGEX:

@@ -268,6 +268,8 @@ class Renderer(Generic[E]):
         e = self.engine
         if term.stored.base == "string":
             return e.float_number(e.text_to_double(self.value(term)))
+        if term.stored.base == "decimal":  # by its text: Sail divides two doubles, which rounds twice
+            return e.text_to_double(self._as_text(term))
         return e.float_number(self.raw(term)) if term.stored.base == "float" else e.to_double(self.raw(term))
 
 
